@@ -2,3 +2,5 @@
 //!
 //! The modules are layers: each one uses only those declared above it (`tests/tidy.rs`). The core
 //! does no I/O, has no clock and no threads; the shell is behind the feature `shell`.
+
+pub mod text;
