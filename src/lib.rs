@@ -4,3 +4,5 @@
 //! does no I/O, has no clock and no threads; the shell is behind the feature `shell`.
 
 pub mod text;
+
+pub mod diagnostics;
