@@ -8,3 +8,5 @@ pub mod text;
 pub mod diagnostics;
 
 pub mod json;
+
+pub mod cel;

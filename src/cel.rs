@@ -1,0 +1,15 @@
+//! The Common Expression Language as Kubernetes evaluates it; knows nothing of policies.
+//!
+//! A source text becomes an [`ast::Ast`] ([`parse`]), is checked against an [`env::Env`]
+//! ([`check`]), planned to slots and bound functions ([`plan`]), and evaluated over a request's
+//! borrowed JSON ([`eval`]). Nothing of this is done twice: a [`plan::Program`] is made when a
+//! policy is loaded and only evaluated afterwards.
+//!
+//! Invariant: evaluation never panics, never recurses deeper than the program's planned depth, and
+//! never spends more than its [`eval::Limits`].
+
+pub mod error;
+pub mod function;
+pub mod pattern;
+pub mod types;
+pub mod value;

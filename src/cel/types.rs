@@ -1,0 +1,115 @@
+//! The types of CEL, as functions and variables are declared with them.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A type in a declaration; parameters are named (`A`, `T`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Any type.
+    Dyn,
+    /// `null_type`
+    Null,
+    /// `bool`
+    Bool,
+    /// `int`
+    Int,
+    /// `uint`
+    Uint,
+    /// `double`
+    Double,
+    /// `string`
+    String,
+    /// `bytes`
+    Bytes,
+    /// `google.protobuf.Duration`
+    Duration,
+    /// `google.protobuf.Timestamp`
+    Timestamp,
+    /// `type`
+    Type,
+    /// `list(T)`
+    List(&'static Type),
+    /// `map(K, V)`
+    Map(&'static Type, &'static Type),
+    /// `optional_type(T)`
+    Optional(&'static Type),
+    /// A type parameter.
+    Param(&'static str),
+    /// A type of a library, by its name: `kubernetes.Quantity`.
+    Opaque(&'static str),
+    /// An object whose fields are declared.
+    Object(&'static ObjectType),
+}
+
+/// The declaration of an object: only these fields may be selected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ObjectType {
+    /// The type's name.
+    pub name: &'static str,
+    /// The fields with their types.
+    pub fields: &'static [(&'static str, Type)],
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Dyn => formatter.write_str("dyn"),
+            Type::Null => formatter.write_str("null_type"),
+            Type::Bool => formatter.write_str("bool"),
+            Type::Int => formatter.write_str("int"),
+            Type::Uint => formatter.write_str("uint"),
+            Type::Double => formatter.write_str("double"),
+            Type::String => formatter.write_str("string"),
+            Type::Bytes => formatter.write_str("bytes"),
+            Type::Duration => formatter.write_str("google.protobuf.Duration"),
+            Type::Timestamp => formatter.write_str("google.protobuf.Timestamp"),
+            Type::Type => formatter.write_str("type"),
+            Type::List(item) => write!(formatter, "list({item})"),
+            Type::Map(key, value) => write!(formatter, "map({key}, {value})"),
+            Type::Optional(inner) => write!(formatter, "optional_type({inner})"),
+            Type::Param(name) => formatter.write_str(name),
+            Type::Opaque(name) => formatter.write_str(name),
+            Type::Object(object) => formatter.write_str(object.name),
+        }
+    }
+}
+
+/// A type the checker inferred: as [`Type`], with variables instead of parameters, and shared parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inferred {
+    /// Not known until the expression is evaluated.
+    Dyn,
+    /// The type of something already found wrong; goes with everything.
+    Error,
+    /// A type without parts.
+    Simple(Type),
+    /// `type(T)`; without `T` the type of any type.
+    Type(Option<Arc<Inferred>>),
+    /// `list(T)`
+    List(Arc<Inferred>),
+    /// `map(K, V)`
+    Map(Arc<Inferred>, Arc<Inferred>),
+    /// `optional_type(T)`
+    Optional(Arc<Inferred>),
+    /// A message of a mutation, by its name: `JSONPatch`, `Object.spec`.
+    Message(Arc<str>),
+    /// A type still to be found.
+    Variable(usize),
+}
+
+impl fmt::Display for Inferred {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Inferred::Dyn | Inferred::Variable(_) => formatter.write_str("dyn"),
+            Inferred::Error => formatter.write_str("!error!"),
+            Inferred::Simple(simple) => simple.fmt(formatter),
+            Inferred::Type(Some(inner)) => write!(formatter, "type({inner})"),
+            Inferred::Type(None) => formatter.write_str("type"),
+            Inferred::List(item) => write!(formatter, "list({item})"),
+            Inferred::Map(key, value) => write!(formatter, "map({key}, {value})"),
+            Inferred::Optional(inner) => write!(formatter, "optional_type({inner})"),
+            Inferred::Message(name) => formatter.write_str(name),
+        }
+    }
+}
