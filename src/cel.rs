@@ -8,8 +8,14 @@
 //! Invariant: evaluation never panics, never recurses deeper than the program's planned depth, and
 //! never spends more than its [`eval::Limits`].
 
+pub mod ast;
 pub mod error;
 pub mod function;
+mod guard;
+pub mod issue;
+mod lex;
+mod macros;
+pub mod parse;
 pub mod pattern;
 pub mod types;
 pub mod value;
