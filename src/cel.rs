@@ -9,13 +9,23 @@
 //! never spends more than its [`eval::Limits`].
 
 pub mod ast;
+pub mod check;
+pub mod encode;
+pub mod env;
 pub mod error;
+pub mod eval;
 pub mod function;
 mod guard;
 pub mod issue;
 mod lex;
+pub mod library;
 mod macros;
 pub mod parse;
 pub mod pattern;
+pub mod plan;
+pub mod trace;
 pub mod types;
 pub mod value;
+
+#[cfg(test)]
+mod tests;

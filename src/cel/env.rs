@@ -1,0 +1,193 @@
+//! What an expression may refer to: variables by slot, the policy's own variables, functions.
+
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
+
+use super::function::{Function, Overload, Since};
+use super::library;
+use super::types::{Inferred, Type};
+
+/// The declarations an expression is checked against.
+#[derive(Debug, Clone)]
+pub struct Env {
+    slots: Vec<Slot>,
+    variables: Vec<(String, Inferred)>,
+    language: Language,
+    messages: Messages,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    name: String,
+    /// `None`: the slot exists, but may not be named.
+    declared: Option<Type>,
+}
+
+/// Which functions may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Kubernetes' own; everything else is refused, as the API server would.
+    Kubernetes,
+    /// With our extensions.
+    Extended,
+}
+
+/// Which messages may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Messages {
+    /// None.
+    None,
+    /// `JSONPatch` and `Object`.
+    Mutation,
+}
+
+/// The types that may be named, as values of `type(x)`.
+const TYPES: [(&str, Type); 16] = [
+    ("bool", Type::Bool),
+    ("bytes", Type::Bytes),
+    ("double", Type::Double),
+    ("google.protobuf.Duration", Type::Duration),
+    ("google.protobuf.Timestamp", Type::Timestamp),
+    ("int", Type::Int),
+    ("kubernetes.Quantity", Type::Opaque("kubernetes.Quantity")),
+    ("list", Type::List(&Type::Dyn)),
+    ("map", Type::Map(&Type::Dyn, &Type::Dyn)),
+    ("net.CIDR", Type::Opaque("net.CIDR")),
+    ("net.IP", Type::Opaque("net.IP")),
+    ("null_type", Type::Null),
+    ("optional_type", Type::Opaque("optional_type")),
+    ("string", Type::String),
+    ("type", Type::Type),
+    ("uint", Type::Uint),
+];
+
+/// A table of constants, made at first use.
+static FUNCTIONS: LazyLock<FxHashMap<&'static str, &'static Function>> = LazyLock::new(|| {
+    library::functions()
+        .map(|function| (function.name, function))
+        .collect()
+});
+
+impl Env {
+    /// Declares variables; the position of a name is the slot its value is read from.
+    pub fn new<'n>(slots: impl IntoIterator<Item = (&'n str, Type)>, language: Language) -> Self {
+        let slots = slots
+            .into_iter()
+            .map(|(name, declared)| Slot {
+                name: name.to_owned(),
+                declared: Some(declared),
+            })
+            .collect();
+        Env {
+            slots,
+            variables: Vec::new(),
+            language,
+            messages: Messages::None,
+        }
+    }
+
+    /// Allows the messages of mutations.
+    #[must_use]
+    pub fn with_messages(mut self, messages: Messages) -> Self {
+        self.messages = messages;
+        self
+    }
+
+    /// Returns which messages may be made.
+    pub fn messages(&self) -> Messages {
+        self.messages
+    }
+
+    /// Returns which functions may be used.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    /// Takes the declaration of a variable back: `params` of a policy without parameters.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        for slot in self.slots.iter_mut().filter(|slot| slot.name == name) {
+            slot.declared = None;
+        }
+        self
+    }
+
+    /// Declares the next of the policy's own variables, read as `variables.NAME`.
+    pub fn declare_variable(&mut self, name: &str, declared: Inferred) {
+        self.variables.push((name.to_owned(), declared));
+    }
+
+    /// Returns the slot of a variable, and its type.
+    pub fn slot(&self, name: &str) -> Option<(usize, &Type)> {
+        let at = self.slots.iter().position(|slot| slot.name == name)?;
+        Some((at, self.slots.get(at)?.declared.as_ref()?))
+    }
+
+    /// Returns the names of the variables that may be used.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots
+            .iter()
+            .filter(|slot| slot.declared.is_some())
+            .map(|slot| slot.name.as_str())
+    }
+
+    /// Returns the position of one of the policy's own variables, and its type.
+    pub fn variable(&self, name: &str) -> Option<(usize, &Inferred)> {
+        let at = self
+            .variables
+            .iter()
+            .position(|(variable, _)| variable == name)?;
+        Some((at, &self.variables.get(at)?.1))
+    }
+
+    /// Returns the names of the policy's own variables.
+    pub fn variable_names(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Returns a function that may be used, by its name.
+    pub fn function(&self, name: &str) -> Option<&'static Function> {
+        FUNCTIONS
+            .get(name)
+            .copied()
+            .filter(|function| self.has_some_of(function))
+            .filter(|function| self.has_library(function))
+    }
+
+    /// Says whether the library of a function is there: `jsonpatch` comes with the messages
+    /// (apiserver `plugin/cel/compile.go`, `hasPatchTypes`).
+    fn has_library(&self, function: &Function) -> bool {
+        self.messages == Messages::Mutation
+            || self.language == Language::Extended
+            || !function.name.starts_with("jsonpatch.")
+    }
+
+    /// Returns the names of all functions that may be written.
+    pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
+        FUNCTIONS
+            .values()
+            .filter(|function| self.has_some_of(function) && !function.name.contains('@'))
+            .map(|function| function.name)
+    }
+
+    /// Returns a type that may be named.
+    pub fn type_named(&self, name: &str) -> Option<(&'static str, &'static Type)> {
+        TYPES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(name, declared)| (*name, declared))
+    }
+
+    fn has_some_of(&self, function: &Function) -> bool {
+        function
+            .overloads
+            .iter()
+            .any(|overload| self.allows(overload))
+    }
+
+    /// Says whether an overload may be used.
+    pub fn allows(&self, overload: &Overload) -> bool {
+        self.language == Language::Extended || overload.since != Since::Extension
+    }
+}
