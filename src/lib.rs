@@ -10,3 +10,5 @@ pub mod diagnostics;
 pub mod json;
 
 pub mod cel;
+
+pub mod admission;
