@@ -12,3 +12,5 @@ pub mod json;
 pub mod cel;
 
 pub mod admission;
+
+pub mod policy;

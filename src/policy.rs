@@ -1,0 +1,17 @@
+//! What a policy is: one model for `.cel` files and for Kubernetes' own policy documents.
+//!
+//! Documents are read ([`read`]) with the defaults of their version ([`defaults`]) into the
+//! [`model`], and checked ([`validate`]) as the API server checks them when they are created.
+//! Then their expressions become programs ([`compile`]), and policies, bindings and parameters a
+//! [`set::PolicySet`]. Every finding has one of the [`codes`].
+
+pub mod codes;
+pub mod compile;
+pub mod defaults;
+pub mod model;
+pub mod objects;
+pub mod packs;
+pub mod places;
+pub mod read;
+pub mod set;
+pub mod validate;

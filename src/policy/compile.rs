@@ -1,0 +1,411 @@
+//! Turns a policy's expressions into programs, once, when the policy is loaded.
+//!
+//! An expression that does not compile does not make the policy disappear: as upstream, it is an
+//! evaluation error under the policy's failure policy whenever it would be evaluated
+//! (apiserver `plugin/cel/activation.go`, `Evaluate`).
+
+use std::sync::Arc;
+
+use crate::cel::ast::{Expr, Literal, NodeId};
+use crate::cel::check::Checked;
+use crate::cel::env::{Env, Language, Messages};
+use crate::cel::issue::Issue;
+use crate::cel::library::authz;
+use crate::cel::plan::{self, Program};
+use crate::cel::types::{Inferred, Type};
+use crate::cel::{check, parse};
+use crate::diagnostics::Diagnostic;
+use crate::policy::model::{
+    FailurePolicy, Form, Mutation, PodMatching, Policy, PolicyKind, ReadKind, Reading, Reason,
+};
+use crate::policy::{objects, validate};
+use crate::text::Fragment;
+
+/// The variables of an admission expression with their types; the position is the slot
+/// (apiserver `plugin/cel/compile.go`, `createEnvForOpts`).
+pub const SLOTS: [(&str, Type); 10] = [
+    ("object", Type::Dyn),
+    ("oldObject", Type::Dyn),
+    ("request", Type::Object(&objects::REQUEST)),
+    ("params", Type::Dyn),
+    ("namespaceObject", Type::Object(&objects::NAMESPACE)),
+    ("settings", Type::Map(&Type::String, &Type::Dyn)),
+    ("pod", Type::Dyn),
+    ("variables", Type::Dyn),
+    // The last ones, because they have no value where there is nobody to ask.
+    ("authorizer", authz::AUTHORIZER),
+    ("authorizer.requestResource", authz::RESOURCE_CHECK),
+];
+
+/// A policy whose expressions are programs.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    /// The policy as read.
+    pub policy: Policy,
+    /// All must hold for the policy to apply.
+    pub match_conditions: Vec<Named>,
+    /// Computed when first read.
+    pub variables: Vec<Expression>,
+    /// What must hold.
+    pub validations: Vec<Validation>,
+    /// What is recorded; the name is the key.
+    pub audit_annotations: Vec<Named>,
+    /// What is changed.
+    pub mutations: Vec<Expression>,
+    /// Why the policy cannot be enforced as it stands, if it cannot.
+    pub configuration_error: Option<String>,
+    /// Whether Kubernetes' own policies could say the same.
+    pub portability: Portability,
+}
+
+/// Whether a policy could be a ValidatingAdmissionPolicy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portability {
+    /// It could.
+    Portable,
+    /// It uses an extension of the language.
+    Extended,
+}
+
+/// An expression that is a program, or the reason why it is none.
+#[derive(Debug)]
+pub struct Expression {
+    /// The text, for messages.
+    pub text: String,
+    /// The program, or the problem.
+    pub program: Result<Program, String>,
+}
+
+/// An expression with a name.
+#[derive(Debug)]
+pub struct Named {
+    /// The name of a condition, the key of an annotation.
+    pub name: String,
+    /// The expression.
+    pub expression: Expression,
+}
+
+/// Something that must hold, compiled.
+#[derive(Debug)]
+pub struct Validation {
+    /// What must hold.
+    pub expression: Expression,
+    /// What is said when it does not.
+    pub message: Option<String>,
+    /// An expression for a better message.
+    pub message_expression: Option<Expression>,
+    /// The machine-readable reason.
+    pub reason: Reason,
+}
+
+impl CompiledPolicy {
+    /// Says whether some part of the policy cannot be used.
+    pub fn is_faulty(&self) -> bool {
+        let named = self.match_conditions.iter().chain(&self.audit_annotations);
+        let messages = self
+            .validations
+            .iter()
+            .filter_map(|it| it.message_expression.as_ref());
+        self.configuration_error.is_some()
+            || named
+                .map(|it| &it.expression)
+                .chain(&self.variables)
+                .chain(self.validations.iter().map(|it| &it.expression))
+                .chain(messages)
+                .chain(&self.mutations)
+                .any(|expression| expression.program.is_err())
+    }
+
+    /// Returns what an error means.
+    pub fn failure_policy(&self) -> FailurePolicy {
+        self.policy.failure_policy
+    }
+}
+
+/// Compiles a policy, and says everything that is wrong with it.
+pub fn compile(policy: Policy) -> (Arc<CompiledPolicy>, Vec<Diagnostic>) {
+    let mut compiler = Compiler {
+        env: environment(&policy),
+        form: policy.origin.form,
+        reads: policy.reads.clone(),
+        diagnostics: validate::policy(&policy),
+        portability: Portability::Portable,
+    };
+    let variables = policy
+        .variables
+        .iter()
+        .map(|variable| {
+            let (expression, result) = compiler.typed(&variable.expression, Wanted::Anything);
+            compiler.env.declare_variable(&variable.name, result);
+            expression
+        })
+        .collect();
+    let match_conditions = policy
+        .match_conditions
+        .iter()
+        .map(|condition| Named {
+            name: condition.name.clone(),
+            expression: compiler.typed(&condition.expression, Wanted::Bool).0,
+        })
+        .collect();
+    let validations = match policy.kind {
+        PolicyKind::Validating => compiler.validations(&policy),
+        PolicyKind::Mutating => Vec::new(),
+    };
+    let audit_annotations = policy
+        .audit_annotations
+        .iter()
+        .map(|annotation| Named {
+            name: annotation.key.clone(),
+            expression: compiler
+                .typed(&annotation.value_expression, Wanted::StringOrNull)
+                .0,
+        })
+        .collect();
+    compiler.env = compiler.env.with_messages(Messages::Mutation);
+    let mutations = policy
+        .mutations
+        .iter()
+        .map(|mutation| match mutation {
+            Mutation::JsonPatch(expression) => compiler.typed(expression, Wanted::Patches).0,
+            Mutation::ApplyConfiguration(expression) => {
+                compiler.typed(expression, Wanted::Object).0
+            }
+        })
+        .collect();
+    // What the API server would refuse to store is said, and enforced as far as it was understood:
+    // leaving a policy out because of its name would open what it closes.
+    let configuration_error = match policy.reading {
+        Reading::Whole => None,
+        Reading::Faulty => Some("the policy is not valid".to_owned()),
+    };
+    let Compiler {
+        diagnostics,
+        portability,
+        ..
+    } = compiler;
+    let compiled = CompiledPolicy {
+        policy,
+        match_conditions,
+        variables,
+        validations,
+        audit_annotations,
+        mutations,
+        configuration_error,
+        portability,
+    };
+    (Arc::new(compiled), diagnostics)
+}
+
+fn environment(policy: &Policy) -> Env {
+    let language = match policy.origin.form {
+        Form::Cel => Language::Extended,
+        Form::Kubernetes => Language::Kubernetes,
+    };
+    let mut env = Env::new(SLOTS, language);
+    if policy.param_kind.is_none() {
+        env = env.without("params");
+    }
+    if policy.origin.form == Form::Kubernetes {
+        env = env.without("settings");
+    }
+    if policy.pods == PodMatching::Object {
+        env = env.without("pod");
+    }
+    env
+}
+
+struct Compiler {
+    env: Env,
+    form: Form,
+    reads: Vec<ReadKind>,
+    diagnostics: Vec<Diagnostic>,
+    portability: Portability,
+}
+
+impl Compiler {
+    fn validations(&mut self, policy: &Policy) -> Vec<Validation> {
+        policy
+            .validations
+            .iter()
+            .map(|validation| Validation {
+                expression: self.typed(&validation.expression, Wanted::Bool).0,
+                message: validation.message.clone(),
+                message_expression: validation
+                    .message_expression
+                    .as_ref()
+                    .map(|expression| self.message(expression)),
+                reason: validation.reason.unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Compiles the expression of a message, which cannot ask the authorizer (apiserver
+    /// `plugin/policy/validating/plugin.go`, `compilePolicy`).
+    fn message(&mut self, fragment: &Fragment) -> Expression {
+        let env = self.env.clone();
+        self.env = env
+            .clone()
+            .without("authorizer")
+            .without("authorizer.requestResource");
+        let (expression, _) = self.typed(fragment, Wanted::String);
+        self.env = env;
+        expression
+    }
+
+    /// Compiles an expression, and says what type it gives.
+    fn typed(&mut self, fragment: &Fragment, wanted: Wanted) -> (Expression, Inferred) {
+        let (program, result) = match self.program(&fragment.text, wanted) {
+            Ok((program, result)) => (Ok(program), result),
+            Err(issues) => {
+                let problem = summary(&issues);
+                self.diagnostics
+                    .extend(issues.into_iter().map(|issue| diagnostic(fragment, issue)));
+                (Err(problem), Inferred::Dyn)
+            }
+        };
+        (
+            Expression {
+                text: self.shown(&fragment.text).to_owned(),
+                program,
+            },
+            result,
+        )
+    }
+
+    /// An expression as messages show it: as it is, but for what separates the sections of a file.
+    fn shown<'t>(&self, text: &'t str) -> &'t str {
+        match self.form {
+            Form::Kubernetes => text,
+            Form::Cel => text.trim(),
+        }
+    }
+
+    fn program(&mut self, text: &str, wanted: Wanted) -> Result<(Program, Inferred), Vec<Issue>> {
+        let checked = check::check(parse::parse(text)?, &self.env)?;
+        if !wanted.allows(&checked.result) {
+            let span = checked.ast.span(checked.ast.root());
+            let message = format!(
+                "must evaluate to {} but gives {}",
+                wanted.name(),
+                checked.result
+            );
+            return Err(vec![Issue::new(span, message).help(wanted.advice())]);
+        }
+        if checked.extension.is_some() {
+            self.portability = Portability::Extended;
+        }
+        let undeclared = undeclared_reads(&checked, &self.reads);
+        if !undeclared.is_empty() {
+            return Err(undeclared);
+        }
+        Ok((plan::plan(&checked)?, checked.result))
+    }
+}
+
+/// Lookups of kinds that the policy does not declare: what a policy may see of the cluster is known
+/// before it runs.
+fn undeclared_reads(checked: &Checked, reads: &[ReadKind]) -> Vec<Issue> {
+    let ast = &checked.ast;
+    let text = |id: Option<&NodeId>| match id.map(|id| ast.expr(*id)) {
+        Some(Expr::Literal(Literal::String(text))) => Some(text.as_str()),
+        _ => None,
+    };
+    let lookups = ast.nodes().iter().filter_map(|node| match &node.expr {
+        Expr::Call(call) if matches!(call.function.as_str(), "get" | "list") => {
+            let namespace = ast.qualified_name(call.target?)?;
+            (namespace.trim_start_matches('.') == "cluster").then_some((node.span, call))
+        }
+        _ => None,
+    });
+    lookups
+        .filter_map(|(span, call)| {
+            let (api_version, kind) = (text(call.arguments.first()), text(call.arguments.get(1)));
+            let (Some(api_version), Some(kind)) = (api_version, kind) else {
+                return Some(
+                    Issue::new(span, "the kind that is looked up is not known beforehand")
+                        .help("write apiVersion and kind as literals"),
+                );
+            };
+            let is_declared = reads
+                .iter()
+                .any(|it| it.api_version == api_version && it.kind == kind);
+            (!is_declared).then(|| {
+                let message = format!("`{api_version}/{kind}` is not declared in `reads`");
+                Issue::new(span, message).help(format!(
+                    "add it to the front matter: `reads: [{api_version}/{kind}]`"
+                ))
+            })
+        })
+        .collect()
+}
+
+/// The type an expression must give; `dyn` is none of them, as upstream (apiserver
+/// `plugin/cel/compile.go`, `CompileCELExpression`).
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Anything,
+    Bool,
+    String,
+    StringOrNull,
+    Patches,
+    Object,
+}
+
+impl Wanted {
+    fn allows(self, result: &Inferred) -> bool {
+        match self {
+            Wanted::Anything => true,
+            Wanted::Bool => *result == Inferred::Simple(Type::Bool),
+            Wanted::String => *result == Inferred::Simple(Type::String),
+            Wanted::StringOrNull => {
+                matches!(result, Inferred::Simple(Type::String | Type::Null))
+            }
+            Wanted::Patches => match result {
+                Inferred::List(item) => is_message(item, "JSONPatch"),
+                _ => false,
+            },
+            Wanted::Object => is_message(result, "Object"),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Wanted::Anything => "a value",
+            Wanted::Bool => "bool",
+            Wanted::String => "string",
+            Wanted::StringOrNull => "string or null",
+            Wanted::Patches => "list(JSONPatch)",
+            Wanted::Object => "Object",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Wanted::Bool => "compare it, as in `… == true`",
+            Wanted::Patches => {
+                "as in `[JSONPatch{op: 'replace', path: '/spec/replicas', value: 3}]`"
+            }
+            Wanted::Object => "as in `Object{spec: Object.spec{replicas: 3}}`",
+            _ => "convert it with `string(…)`",
+        }
+    }
+}
+
+fn is_message(inferred: &Inferred, wanted: &str) -> bool {
+    matches!(inferred, Inferred::Message(name) if **name == *wanted)
+}
+
+fn diagnostic(fragment: &Fragment, issue: Issue) -> Diagnostic {
+    let diagnostic = Diagnostic::error("cel/compile", issue.message).within(fragment, issue.span);
+    match issue.help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+/// One line for the one who only sees the verdict.
+fn summary(issues: &[Issue]) -> String {
+    let messages: Vec<&str> = issues.iter().map(|issue| issue.message.as_str()).collect();
+    messages.join("; ")
+}

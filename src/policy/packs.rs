@@ -1,0 +1,84 @@
+//! The built-in policies: the files of `policies/`, in the binary.
+
+use std::sync::Arc;
+
+use crate::text::Source;
+
+/// What the names of built-in files begin with, so that nobody looks for them in their own folder.
+pub const PREFIX: &str = "built-in/";
+
+macro_rules! pack {
+    ($path:literal) => {
+        (
+            concat!("built-in/", $path),
+            include_str!(concat!("../../policies/", $path)),
+        )
+    };
+}
+
+/// Name and text of each file.
+const FILES: [(&str, &str); 3] = [
+    pack!("meshery/meshery-replicas.cel"),
+    pack!("nginx-service-mesh/access-control-deny.cel"),
+    pack!("nginx-service-mesh/mtls-strict.cel"),
+];
+
+/// Returns the built-in policies as sources, in order of name.
+pub fn sources() -> Vec<Arc<Source>> {
+    FILES
+        .into_iter()
+        .map(|(name, text)| Source::new(name, text))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::policy::model::Documents;
+    use crate::policy::read;
+    use crate::policy::set::PolicySet;
+
+    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, found);
+            } else if path.extension().is_some_and(|end| end == "cel") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_built_in() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let mut found = Vec::new();
+        files(&folder, &mut found);
+        let mut names: Vec<String> = found
+            .iter()
+            .map(|path| format!("{PREFIX}{}", path.strip_prefix(&folder).unwrap().display()))
+            .collect();
+        names.sort();
+        assert_eq!(FILES.map(|(name, _)| name.to_owned()).to_vec(), names);
+    }
+
+    #[test]
+    fn every_built_in_policy_is_in_force() {
+        let mut documents = Documents::default();
+        for source in sources() {
+            let (read, diagnostics) = read::read(&source);
+            assert!(diagnostics.is_empty(), "{}: {diagnostics:?}", source.name());
+            documents.policies.extend(read.policies);
+            documents.bindings.extend(read.bindings);
+        }
+        let count = documents.policies.len();
+        assert_eq!(count, FILES.len());
+        let built = PolicySet::build(documents, &PolicySet::default(), |_| false);
+        let problems: Vec<&String> = built.diagnostics.iter().map(|it| &it.message).collect();
+        assert_eq!(problems, [] as [&str; 0]);
+        assert_eq!(built.set.validating().len(), count);
+    }
+}

@@ -1,0 +1,313 @@
+//! All policies in force: immutable, in order of name, indexed by the resources they match.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::diagnostics::Diagnostic;
+use crate::policy::compile::{self, CompiledPolicy};
+use crate::policy::model::{
+    Binding, Documents, Form, MatchResources, ParamObject, Policy, PolicyKind, PolicyScope, Reading,
+};
+use crate::policy::validate;
+
+/// A set of policies with their bindings and parameters.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    /// Every policy read, in order of name.
+    policies: Vec<Arc<CompiledPolicy>>,
+    /// Every binding read, in order of name.
+    bindings: Vec<Arc<Binding>>,
+    /// The validating policies in force, in order of name.
+    validating: Vec<BoundPolicy>,
+    index: Index,
+    params: Vec<ParamObject>,
+}
+
+/// A policy with the bindings that put it in force.
+#[derive(Debug)]
+pub struct BoundPolicy {
+    /// The policy.
+    pub policy: Arc<CompiledPolicy>,
+    /// Its bindings, in order of name; never empty.
+    pub bindings: Vec<Arc<Binding>>,
+}
+
+/// A set made of documents, and what was noticed.
+#[derive(Debug)]
+pub struct Built {
+    /// The set.
+    pub set: PolicySet,
+    /// What is wrong with the documents.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Policies that are faulty in the documents and in force as they were before, by name.
+    pub kept: Vec<String>,
+}
+
+/// Positions of policies by the resources their rules name.
+#[derive(Debug, Default)]
+struct Index {
+    /// Rules that name a group and a resource: by group, then by `resource` or
+    /// `resource/subresource`.
+    exact: FxHashMap<String, FxHashMap<String, Vec<usize>>>,
+    /// Rules with a wildcard, to be looked at for every request.
+    wild: Vec<usize>,
+}
+
+impl PolicySet {
+    /// Compiles documents and links policies with bindings.
+    ///
+    /// A policy or binding that is faulty stays in force as it was in `previous`, if it was there
+    /// and came from the same source; so does one that is missing from a source of which
+    /// `is_faulty` says that it could not be read whole. A `.cel` file is one policy with its
+    /// binding, whatever its name. Without a good version a faulty policy is in the set as a
+    /// configuration error, under its own failure policy.
+    pub fn build(
+        documents: Documents,
+        previous: &PolicySet,
+        is_faulty: impl Fn(&str) -> bool,
+    ) -> Built {
+        let mut diagnostics = validate::documents(&documents);
+        let Documents {
+            policies,
+            bindings,
+            params,
+        } = documents;
+        let compiled = policies.into_iter().map(|policy| {
+            let (compiled, problems) = compile::compile(policy);
+            diagnostics.extend(problems);
+            compiled
+        });
+        let mut policies: Vec<Arc<CompiledPolicy>> = compiled.collect();
+        let kept = keep_policies(&mut policies, previous, &is_faulty);
+        let mut bindings: Vec<Arc<Binding>> = bindings.into_iter().map(Arc::new).collect();
+        keep_bindings(&mut bindings, previous, &kept, &is_faulty);
+        policies.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+        bindings.sort_by(|a, b| a.name.cmp(&b.name));
+        Built {
+            set: PolicySet::link(policies, bindings, params),
+            diagnostics,
+            kept: kept.iter().map(|old| old.policy.name.clone()).collect(),
+        }
+    }
+
+    /// Links compiled policies with bindings; both in order of name.
+    fn link(
+        policies: Vec<Arc<CompiledPolicy>>,
+        bindings: Vec<Arc<Binding>>,
+        params: Vec<ParamObject>,
+    ) -> PolicySet {
+        let mut by_policy: FxHashMap<&str, Vec<Arc<Binding>>> = FxHashMap::default();
+        for binding in bindings
+            .iter()
+            .filter(|it| it.kind == PolicyKind::Validating)
+        {
+            by_policy
+                .entry(&binding.policy_name)
+                .or_default()
+                .push(Arc::clone(binding));
+        }
+        let validating: Vec<BoundPolicy> = policies
+            .iter()
+            .filter(|policy| {
+                policy.policy.kind == PolicyKind::Validating
+                    && policy.policy.scope == PolicyScope::Request
+            })
+            .filter_map(|policy| {
+                let bindings = by_policy.remove(policy.policy.name.as_str())?;
+                Some(BoundPolicy {
+                    policy: Arc::clone(policy),
+                    bindings,
+                })
+            })
+            .collect();
+        let index = Index::of(&validating);
+        PolicySet {
+            policies,
+            bindings,
+            validating,
+            index,
+            params,
+        }
+    }
+
+    /// Returns the policies whose rules may match a resource, in order of name.
+    ///
+    /// `resource` is the plural name, with `/subresource` if there is one.
+    pub fn candidates<'s>(
+        &'s self,
+        group: &str,
+        resource: &str,
+    ) -> impl Iterator<Item = &'s BoundPolicy> + use<'s> {
+        let of_group = self.index.exact.get(group);
+        let exact = of_group
+            .and_then(|resources| resources.get(resource))
+            .map_or(&[] as &[usize], Vec::as_slice);
+        merge(exact, &self.index.wild).filter_map(|at| self.validating.get(at))
+    }
+
+    /// Returns every policy read, in order of name.
+    pub fn policies(&self) -> &[Arc<CompiledPolicy>] {
+        &self.policies
+    }
+
+    /// Returns every binding read, in order of name.
+    pub fn bindings(&self) -> &[Arc<Binding>] {
+        &self.bindings
+    }
+
+    /// Returns the validating policies in force, in order of name.
+    pub fn validating(&self) -> &[BoundPolicy] {
+        &self.validating
+    }
+
+    /// Returns the same set with other parameters.
+    pub fn with_params(&self, params: Vec<ParamObject>) -> PolicySet {
+        PolicySet::link(self.policies.clone(), self.bindings.clone(), params)
+    }
+
+    /// Returns the objects that may be parameters.
+    pub fn params(&self) -> &[ParamObject] {
+        &self.params
+    }
+}
+
+/// Puts the last good versions of faulty policies in their place; returns those.
+fn keep_policies(
+    policies: &mut Vec<Arc<CompiledPolicy>>,
+    previous: &PolicySet,
+    is_faulty: &impl Fn(&str) -> bool,
+) -> Vec<Arc<CompiledPolicy>> {
+    let mut by_name: FxHashMap<(PolicyKind, String), usize> = FxHashMap::default();
+    let mut by_file: FxHashMap<(PolicyKind, String), usize> = FxHashMap::default();
+    for (at, policy) in policies.iter().enumerate() {
+        let Policy {
+            kind, name, origin, ..
+        } = &policy.policy;
+        by_name.entry((*kind, name.clone())).or_insert(at);
+        if origin.form == Form::Cel {
+            by_file.insert((*kind, origin.source.name().to_owned()), at);
+        }
+    }
+    let mut kept = Vec::new();
+    for old in &previous.policies {
+        let Policy {
+            kind, name, origin, ..
+        } = &old.policy;
+        let source = origin.source.name();
+        let at = match origin.form {
+            Form::Cel => by_file.get(&(*kind, source.to_owned())),
+            Form::Kubernetes => None,
+        };
+        let at = at.or_else(|| by_name.get(&(*kind, name.clone())));
+        match at.and_then(|at| policies.get_mut(*at)) {
+            Some(new) => {
+                let is_worse = new.is_faulty() && !old.is_faulty();
+                if !is_worse || new.policy.origin.source.name() != source {
+                    continue;
+                }
+                *new = Arc::clone(old);
+            }
+            None if is_faulty(source) => policies.push(Arc::clone(old)),
+            None => continue,
+        }
+        kept.push(Arc::clone(old));
+    }
+    kept
+}
+
+/// Puts the last good versions of faulty bindings in their place, and those of `.cel` files whose
+/// policies were kept.
+fn keep_bindings(
+    bindings: &mut Vec<Arc<Binding>>,
+    previous: &PolicySet,
+    kept: &[Arc<CompiledPolicy>],
+    is_faulty: &impl Fn(&str) -> bool,
+) {
+    let kept_files: FxHashSet<(PolicyKind, &str)> = kept
+        .iter()
+        .map(|old| &old.policy)
+        .filter(|policy| policy.origin.form == Form::Cel)
+        .map(|policy| (policy.kind, policy.origin.source.name()))
+        .collect();
+    let is_kept = |it: &Binding| {
+        it.origin.form == Form::Cel && kept_files.contains(&(it.kind, it.origin.source.name()))
+    };
+    bindings.retain(|it| !is_kept(it));
+    let by_name: FxHashMap<(PolicyKind, String), usize> = bindings
+        .iter()
+        .enumerate()
+        .map(|(at, it)| ((it.kind, it.name.clone()), at))
+        .collect();
+    for old in &previous.bindings {
+        let source = old.origin.source.name();
+        match by_name
+            .get(&(old.kind, old.name.clone()))
+            .and_then(|at| bindings.get_mut(*at))
+        {
+            Some(new) => {
+                let is_worse = new.reading == Reading::Faulty && old.reading == Reading::Whole;
+                if is_worse && new.origin.source.name() == source {
+                    *new = Arc::clone(old);
+                }
+            }
+            None if is_kept(old) || is_faulty(source) => bindings.push(Arc::clone(old)),
+            None => {}
+        }
+    }
+}
+
+impl Index {
+    fn of(policies: &[BoundPolicy]) -> Self {
+        let mut index = Index::default();
+        for (at, bound) in policies.iter().enumerate() {
+            let Some(constraints) = &bound.policy.policy.match_constraints else {
+                continue;
+            };
+            match resources(constraints) {
+                Some(resources) => {
+                    for (group, resource) in resources {
+                        let of_group = index.exact.entry(group.to_owned()).or_default();
+                        let positions = of_group.entry(resource.to_owned()).or_default();
+                        if positions.last() != Some(&at) {
+                            positions.push(at);
+                        }
+                    }
+                }
+                None => index.wild.push(at),
+            }
+        }
+        index
+    }
+}
+
+/// The resources that rules name; `None` if one of them is a pattern.
+///
+/// Versions are left out, so that equivalent ones need no care here.
+fn resources(constraints: &MatchResources) -> Option<Vec<(&str, &str)>> {
+    let mut resources = Vec::new();
+    for rule in &constraints.resource_rules {
+        for group in &rule.api_groups {
+            for resource in &rule.resources {
+                if group == "*" || resource.contains('*') {
+                    return None;
+                }
+                resources.push((group.as_str(), resource.as_str()));
+            }
+        }
+    }
+    Some(resources)
+}
+
+/// Merges two ascending lists of positions without common members.
+fn merge<'i>(a: &'i [usize], b: &'i [usize]) -> impl Iterator<Item = usize> + use<'i> {
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    std::iter::from_fn(move || match (a.peek(), b.peek()) {
+        (Some(left), Some(right)) if left > right => b.next(),
+        (Some(_), _) => a.next(),
+        (None, _) => b.next(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
