@@ -14,3 +14,5 @@ pub mod cel;
 pub mod admission;
 
 pub mod policy;
+
+pub mod engine;

@@ -1,0 +1,210 @@
+//! The values expressions read: the request as Kubernetes shows it to policies.
+
+use bumpalo::Bump;
+use serde_json::value::RawValue;
+
+use crate::admission::review::{
+    AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation,
+};
+use crate::cel::value::Value;
+use crate::json::{self, Json, Object};
+use crate::policy::compile::CompiledPolicy;
+use crate::policy::model::PodMatching;
+
+use super::EngineError;
+use super::cluster::ClusterView;
+
+/// A request with its objects parsed, in an arena.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    pub(super) resource: GroupVersionResource<'a>,
+    pub(super) kind: GroupVersionKind<'a>,
+    pub(super) sub_resource: &'a str,
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) operation: Operation,
+    pub(super) object: Json<'a>,
+    pub(super) old_object: Json<'a>,
+    /// The variable `request`.
+    request: Json<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// Parses the objects of a request.
+    pub(super) fn parse(
+        arena: &'a Bump,
+        request: &'a AdmissionRequest<'_>,
+    ) -> Result<Self, EngineError> {
+        let object = parse(arena, request.object).map_err(EngineError::Object)?;
+        let old_object = parse(arena, request.old_object).map_err(EngineError::OldObject)?;
+        let variable = request_variable(arena, request)?;
+        Ok(Document {
+            resource: request.resource.reborrow(),
+            kind: request.kind.reborrow(),
+            sub_resource: &request.sub_resource,
+            name: &request.name,
+            namespace: &request.namespace,
+            operation: request.operation,
+            object,
+            old_object,
+            request: variable,
+        })
+    }
+
+    /// Says whether the request is about a Namespace itself.
+    pub(super) fn is_namespace(&self) -> bool {
+        self.resource.group.is_empty() && self.resource.resource == "namespaces"
+    }
+
+    /// Says whether the request is about something in a namespace.
+    pub(super) fn is_namespaced(&self) -> bool {
+        !self.namespace.is_empty() && !self.is_namespace()
+    }
+
+    /// Returns the values of the slots of [`crate::policy::compile::SLOTS`].
+    pub(super) fn slots(
+        &self,
+        arena: &'a Bump,
+        policy: &CompiledPolicy,
+        params: Json<'a>,
+        namespace: Json<'a>,
+    ) -> &'a [Value<'a>] {
+        let settings = match policy.policy.settings.is_empty() {
+            true => Json::Object(Object::new_in(arena, &[])),
+            false => json::from_value(
+                arena,
+                &serde_json::Value::Object(policy.policy.settings.clone()),
+            ),
+        };
+        let pod = match policy.policy.pods {
+            PodMatching::Object => Json::Null,
+            PodMatching::PodTemplates => self.pod(arena),
+        };
+        let values = [
+            self.object,
+            self.old_object,
+            self.request,
+            params,
+            namespace,
+            settings,
+            pod,
+            // `variables` is read by its fields only.
+            Json::Null,
+        ];
+        arena.alloc_slice_fill_iter(values.into_iter().map(Value::from))
+    }
+
+    /// The `metadata` and `spec` of the pod, or of the pod template of a workload.
+    fn pod(&self, arena: &'a Bump) -> Json<'a> {
+        let template = match &*self.kind.kind {
+            "Pod" => Some(self.object),
+            "CronJob" => self.object.at(&["spec", "jobTemplate", "spec", "template"]),
+            _ => self.object.at(&["spec", "template"]),
+        };
+        let Some(template) = template else {
+            return Json::Null;
+        };
+        let empty = Json::Object(Object::new_in(arena, &[]));
+        let entries = ["metadata", "spec"].map(|key| (key, template.get(key).unwrap_or(empty)));
+        Json::Object(Object::new_in(arena, arena.alloc_slice_copy(&entries)))
+    }
+
+    /// The variable `namespaceObject`: null for what is in no namespace. Of a namespace that is not
+    /// known there is at least the name, as a label too, which every real one carries.
+    pub(super) fn namespace_object(&self, arena: &'a Bump, cluster: &dyn ClusterView) -> Json<'a> {
+        if !self.is_namespaced() {
+            return Json::Null;
+        }
+        if let Some(known) = cluster.namespace(self.namespace) {
+            let fields = ["metadata", "spec", "status"];
+            let object = json::from_value(arena, known);
+            let entries: Vec<_> = fields
+                .iter()
+                .filter_map(|field| Some((*field, object.get(field)?)))
+                .collect();
+            return Json::Object(Object::new_in(arena, arena.alloc_slice_copy(&entries)));
+        }
+        let name = Json::String(self.namespace);
+        let labels = object(arena, &[(NAME_LABEL, name)]);
+        object(
+            arena,
+            &[(
+                "metadata",
+                object(arena, &[("name", name), ("labels", labels)]),
+            )],
+        )
+    }
+}
+
+/// The label every namespace carries its name in.
+pub(super) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+fn parse<'a>(arena: &'a Bump, raw: Option<&'a RawValue>) -> Result<Json<'a>, json::JsonError> {
+    raw.map_or(Ok(Json::Null), |raw| {
+        json::parse(arena, raw.get().as_bytes())
+    })
+}
+
+fn object<'a>(arena: &'a Bump, entries: &[(&'a str, Json<'a>)]) -> Json<'a> {
+    Json::Object(Object::new_in(arena, arena.alloc_slice_copy(entries)))
+}
+
+/// Builds `request`: what JSON would leave out because it is empty is absent; `uid`, `object` and
+/// `oldObject` are not there (apiserver `plugin/cel/condition.go`, `CreateAdmissionRequest`).
+fn request_variable<'a>(
+    arena: &'a Bump,
+    request: &'a AdmissionRequest<'_>,
+) -> Result<Json<'a>, EngineError> {
+    let mut entries = vec![
+        ("kind", kind(arena, &request.kind)),
+        ("resource", resource(arena, &request.resource)),
+    ];
+    let mut text = |key, value: &'a str| {
+        if !value.is_empty() {
+            entries.push((key, Json::String(value)));
+        }
+    };
+    text("subResource", &request.sub_resource);
+    text("requestSubResource", &request.request_sub_resource);
+    text("name", &request.name);
+    text("namespace", &request.namespace);
+    entries.push(("operation", Json::String(request.operation.as_str())));
+    entries.push(("dryRun", Json::Bool(request.dry_run)));
+    let kind_sent = request.request_kind.as_ref().unwrap_or(&request.kind);
+    entries.push(("requestKind", kind(arena, kind_sent)));
+    let resource_sent = request
+        .request_resource
+        .as_ref()
+        .unwrap_or(&request.resource);
+    entries.push(("requestResource", resource(arena, resource_sent)));
+    let user_info = parse(arena, request.user_info).map_err(EngineError::Request)?;
+    let user_info = if user_info.is_null() {
+        object(arena, &[])
+    } else {
+        user_info
+    };
+    entries.push(("userInfo", user_info));
+    entries.push((
+        "options",
+        parse(arena, request.options).map_err(EngineError::Request)?,
+    ));
+    Ok(object(arena, &entries))
+}
+
+fn kind<'a>(arena: &'a Bump, kind: &'a GroupVersionKind<'_>) -> Json<'a> {
+    let entries = [
+        ("group", Json::String(&kind.group)),
+        ("version", Json::String(&kind.version)),
+        ("kind", Json::String(&kind.kind)),
+    ];
+    object(arena, &entries)
+}
+
+fn resource<'a>(arena: &'a Bump, resource: &'a GroupVersionResource<'_>) -> Json<'a> {
+    let entries = [
+        ("group", Json::String(&resource.group)),
+        ("version", Json::String(&resource.version)),
+        ("resource", Json::String(&resource.resource)),
+    ];
+    object(arena, &entries)
+}

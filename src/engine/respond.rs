@@ -1,0 +1,161 @@
+//! From a verdict to the answer that goes to the API server.
+
+use crate::admission::response::{AdmissionResponse, Outcome};
+use crate::admission::status::{Status, StatusReason};
+use crate::policy::model::{Reason, ValidationAction};
+
+use super::verdict::{Decision, Verdict};
+
+/// Whether denials are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are only recorded: in audit annotations and as warnings.
+    Audit,
+}
+
+/// Most violations listed in one denial; the rest is counted.
+const MAX_LISTED: usize = 20;
+
+/// Longest denial; what the API server passes on is bounded by nothing but good manners.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// Makes the answer to a request.
+pub fn respond<'u>(uid: &'u str, verdict: &Verdict, mode: Mode) -> AdmissionResponse<'u> {
+    AdmissionResponse {
+        uid,
+        outcome: outcome(verdict, mode),
+        warnings: warnings(verdict, mode),
+        audit_annotations: audit_annotations(verdict, mode),
+    }
+}
+
+/// Returns the text of a denial: the first line as the API server words it, then every other one.
+pub fn denial(verdict: &Verdict) -> Option<String> {
+    let mut denials = verdict
+        .decisions
+        .iter()
+        .filter(|decision| decision.is_denial());
+    let first = denials.next()?;
+    let mut text = first.upstream_message();
+    let mut unlisted = 0;
+    for (at, decision) in denials.enumerate() {
+        let line = format!("\n{}", decision.upstream_message());
+        if at + 1 >= MAX_LISTED || text.len() + line.len() > MAX_MESSAGE_BYTES {
+            unlisted += 1;
+        } else {
+            text.push_str(&line);
+        }
+    }
+    if unlisted > 0 {
+        text.push_str(&format!("\nand {unlisted} more"));
+    }
+    Some(text)
+}
+
+fn outcome(verdict: &Verdict, mode: Mode) -> Outcome {
+    let first = verdict
+        .decisions
+        .iter()
+        .find(|decision| decision.is_denial());
+    match (first, denial(verdict), mode) {
+        (Some(first), Some(message), Mode::Enforce) => {
+            Outcome::Denied(Status::new(status_reason(first.reason), message))
+        }
+        _ => Outcome::Allowed,
+    }
+}
+
+fn status_reason(reason: Reason) -> StatusReason {
+    match reason {
+        Reason::Unauthorized => StatusReason::Unauthorized,
+        Reason::Forbidden => StatusReason::Forbidden,
+        Reason::Invalid => StatusReason::Invalid,
+        Reason::RequestEntityTooLarge => StatusReason::RequestEntityTooLarge,
+    }
+}
+
+/// Warnings as the API server words them; in audit mode also what would have been denied.
+pub fn warnings(verdict: &Verdict, mode: Mode) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for decision in &verdict.decisions {
+        if decision.actions.contains(&ValidationAction::Warn) {
+            warnings.push(warning(decision));
+        }
+        if decision.is_denial() && mode == Mode::Audit {
+            warnings.push(format!(
+                "[audit] would be denied: {}",
+                decision.upstream_message()
+            ));
+        }
+    }
+    warnings
+}
+
+fn warning(decision: &Decision) -> String {
+    format!(
+        "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
+        decision.policy.policy.name,
+        decision.binding.as_deref().unwrap_or_default(),
+        decision.message
+    )
+}
+
+/// Annotations of the policies, and the violations that are recorded.
+///
+/// The API server puts the webhook's name and a slash before each key, and a key has room for one
+/// slash: the one between policy and key becomes a dot.
+pub fn audit_annotations(verdict: &Verdict, mode: Mode) -> Vec<(String, String)> {
+    let mut annotations: Vec<(String, String)> = verdict
+        .audit_annotations
+        .iter()
+        .map(|(key, value)| (key.replacen('/', ".", 1), value.clone()))
+        .collect();
+    let recorded: Vec<&Decision> = verdict
+        .decisions
+        .iter()
+        .filter(|decision| {
+            decision.actions.contains(&ValidationAction::Audit)
+                || (mode == Mode::Audit && decision.is_denial())
+        })
+        .collect();
+    if !recorded.is_empty() {
+        annotations.push(("validation_failure".to_owned(), failures(&recorded)));
+    }
+    annotations
+}
+
+/// Violations in the form of apiserver's `validation_failure` annotation, all in one list.
+pub fn failures(decisions: &[&Decision]) -> String {
+    let failures: Vec<serde_json::Value> = decisions
+        .iter()
+        .map(|decision| {
+            let actions: Vec<&str> = decision
+                .actions
+                .iter()
+                .map(|action| action.as_str())
+                .collect();
+            serde_json::json!({
+                "message": decision.message,
+                "policy": decision.policy.policy.name,
+                "binding": decision.binding,
+                "expressionIndex": decision.validation.unwrap_or_default(),
+                "validationActions": actions,
+            })
+        })
+        .collect();
+    serde_json::Value::from(failures).to_string()
+}
+
+impl ValidationAction {
+    /// Returns the name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ValidationAction::Deny => "Deny",
+            ValidationAction::Warn => "Warn",
+            ValidationAction::Audit => "Audit",
+        }
+    }
+}
