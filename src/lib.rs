@@ -16,3 +16,7 @@ pub mod admission;
 pub mod policy;
 
 pub mod engine;
+
+pub mod manifest;
+
+pub mod suite;
