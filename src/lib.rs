@@ -20,3 +20,12 @@ pub mod engine;
 pub mod manifest;
 
 pub mod suite;
+
+#[cfg(feature = "shell")]
+pub mod telemetry;
+
+#[cfg(feature = "shell")]
+pub mod sources;
+
+#[cfg(feature = "shell")]
+pub mod certs;

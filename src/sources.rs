@@ -1,0 +1,94 @@
+//! The policies to work with, read from files and folders, or the built-in ones.
+
+pub mod files;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::diagnostics::Diagnostic;
+use crate::policy::model::Documents;
+use crate::policy::set::PolicySet;
+use crate::policy::{packs, read};
+use crate::text::Source;
+
+/// The texts of policies.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// What could be read.
+    pub sources: Vec<Arc<Source>>,
+    /// What is wrong with the rest.
+    pub problems: Vec<Diagnostic>,
+    /// Files and folders that are there and could not be read.
+    pub unread: Vec<PathBuf>,
+}
+
+/// Reads the texts of the policies at these paths, or of the built-in ones if there are none.
+///
+/// Folders are walked for `.cel`, `.yaml`, `.yml` and `.json`; files of tests are passed over.
+pub fn texts(paths: &[PathBuf]) -> Texts {
+    if paths.is_empty() {
+        return Texts {
+            sources: packs::sources(),
+            ..Texts::default()
+        };
+    }
+    let found = files::find(paths, is_policy);
+    let mut sources = Vec::new();
+    let (mut problems, mut unread) = (found.problems, found.unread);
+    for path in &found.files {
+        match files::read(path, files::MAX_POLICY_BYTES) {
+            Ok(source) => sources.push(source),
+            Err(problem) => {
+                problems.push(problem);
+                unread.push(path.clone());
+            }
+        }
+    }
+    if sources.is_empty() && problems.is_empty() {
+        let paths: Vec<String> = paths
+            .iter()
+            .map(|it| format!("`{}`", it.display()))
+            .collect();
+        let message = format!("there are no policies in {}", paths.join(", "));
+        let problem = Diagnostic::error("file/empty", message);
+        problems.push(problem.help("policies are `.cel`, `.yaml`, `.yml` and `.json` files"));
+    }
+    Texts {
+        sources,
+        problems,
+        unread,
+    }
+}
+
+/// Says whether a file in a folder is taken for policies.
+pub fn is_policy(path: &Path) -> bool {
+    files::has_extension(path, &["cel"]) || files::is_document(path)
+}
+
+/// Reads policies out of texts.
+pub fn documents(sources: &[Arc<Source>]) -> (Documents, Vec<Diagnostic>) {
+    let mut documents = Documents::default();
+    let mut diagnostics = Vec::new();
+    for source in sources {
+        let (read, findings) = read::read(source);
+        documents.policies.extend(read.policies);
+        documents.bindings.extend(read.bindings);
+        documents.params.extend(read.params);
+        diagnostics.extend(findings);
+    }
+    (documents, diagnostics)
+}
+
+/// Reads and compiles the policies at these paths, or the built-in ones.
+pub fn load(paths: &[PathBuf]) -> (PolicySet, Vec<Diagnostic>) {
+    let Texts {
+        sources,
+        problems: mut diagnostics,
+        ..
+    } = texts(paths);
+    let (documents, findings) = documents(&sources);
+    diagnostics.extend(findings);
+    let built = PolicySet::build(documents, &PolicySet::default(), |_| false);
+    diagnostics.extend(built.diagnostics);
+    (built.set, diagnostics)
+}

@@ -1,0 +1,4 @@
+//! What the running program tells its operators: logs and metrics.
+
+pub mod logs;
+pub mod metrics;
