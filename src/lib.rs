@@ -29,3 +29,9 @@ pub mod sources;
 
 #[cfg(feature = "shell")]
 pub mod certs;
+
+#[cfg(feature = "shell")]
+pub mod webhook;
+
+#[cfg(feature = "shell")]
+pub mod serve;

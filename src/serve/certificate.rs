@@ -1,0 +1,158 @@
+//! Keeps the served certificate current: reloads it when its files change, renews it when it is ours.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use rustls::crypto::CryptoProvider;
+use tokio::time::MissedTickBehavior;
+
+use super::config::Certificates;
+use super::watch::{Source, Watch};
+use crate::certs::authority::{self, Outcome};
+use crate::certs::resolver::Resolver;
+use crate::certs::{CertificateError, date, files};
+use crate::telemetry::metrics::Metrics;
+use crate::webhook::admission::Check;
+
+/// How often, besides when files change, the certificate is looked at: ours may be due for
+/// renewal, weeks before its end; one that is not valid yet becomes so.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// The name in metrics.
+const KIND: &str = "certificate";
+
+/// Owns the certificate that is served.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    source: Certificates,
+    provider: Arc<CryptoProvider>,
+    resolver: Arc<Resolver>,
+    metrics: Metrics,
+    /// Why the last reload failed.
+    trouble: ArcSwapOption<String>,
+}
+
+impl Keeper {
+    /// Makes or loads the certificate. Blocks.
+    pub(super) fn open(
+        source: Certificates,
+        provider: Arc<CryptoProvider>,
+        metrics: Metrics,
+    ) -> Result<Arc<Self>, CertificateError> {
+        let now = SystemTime::now();
+        issue_if_ours(&source, now, &provider)?;
+        let pair = files::load(source.directory(), now, &provider)?;
+        metrics.certificate_expires(pair.not_after);
+        Ok(Arc::new(Keeper {
+            source,
+            provider,
+            resolver: Resolver::new(pair),
+            metrics,
+            trouble: ArcSwapOption::empty(),
+        }))
+    }
+
+    pub(super) fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// Says whether the certificate holds at `now`.
+    pub(super) fn check(&self, now: SystemTime) -> Check {
+        let not_after = self.resolver.current().not_after;
+        let trouble = self.trouble.load();
+        let detail = match &*trouble {
+            Some(trouble) => format!(
+                "the last good one is served until {}; reload failed: {trouble}",
+                date(not_after)
+            ),
+            None => format!("until {}", date(not_after)),
+        };
+        let outcome = if now < not_after {
+            Ok(detail)
+        } else {
+            Err(format!("expired; {detail}"))
+        };
+        Check::new("certificate", outcome)
+    }
+
+    /// Starts to watch the files; the future returned follows them for good.
+    pub(super) async fn keep(self: Arc<Self>) -> impl Future<Output = ()> {
+        let folder = self.source.directory().to_owned();
+        let mut watch = Watch::start(vec![folder], Source::Notifications).await;
+        async move {
+            let mut clock = tokio::time::interval(LOOK);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let renew = tokio::select! {
+                    Some(()) = watch.changed() => false,
+                    _ = clock.tick() => true,
+                };
+                let keeper = Arc::clone(&self);
+                let look = move || keeper.look(renew, SystemTime::now());
+                if let Err(problem) = tokio::task::spawn_blocking(look).await {
+                    tracing::error!(%problem, "looking at the certificate failed");
+                }
+            }
+        }
+    }
+
+    /// Serves what the files hold, if it can be served and is not already. Blocks.
+    fn look(&self, renew: bool, now: SystemTime) {
+        let renewed = if renew {
+            issue_if_ours(&self.source, now, &self.provider)
+        } else {
+            Ok(())
+        };
+        let loaded =
+            renewed.and_then(|()| files::load(self.source.directory(), now, &self.provider));
+        let trouble = self.trouble.load_full();
+        match loaded {
+            Ok(pair) => {
+                if trouble.is_none() && pair.same_chain(&self.resolver.current()) {
+                    return;
+                }
+                let until = date(pair.not_after);
+                self.metrics.certificate_expires(pair.not_after);
+                self.resolver.replace(pair);
+                self.trouble.store(None);
+                self.metrics.reloaded::<_, ()>(KIND, &Ok(()));
+                tracing::info!(until, "certificate reloaded");
+            }
+            Err(problem) => {
+                let text = problem.to_string();
+                if trouble.is_some_and(|trouble| *trouble == text) {
+                    return;
+                }
+                tracing::error!(
+                    %problem,
+                    help = problem.help(),
+                    "certificate not reloaded; the last good one is served"
+                );
+                self.trouble.store(Some(Arc::new(text)));
+                self.metrics.reloaded::<(), _>(KIND, &Err(problem));
+            }
+        }
+    }
+}
+
+fn issue_if_ours(
+    source: &Certificates,
+    now: SystemTime,
+    provider: &Arc<CryptoProvider>,
+) -> Result<(), CertificateError> {
+    let Certificates::Development(directory) = source else {
+        return Ok(());
+    };
+    match authority::ensure(directory, now, provider)? {
+        Outcome::Reused => {}
+        Outcome::LeafIssued { because } => {
+            tracing::info!(because, "development certificate issued");
+        }
+        Outcome::AuthorityCreated { because } => {
+            tracing::warn!(because, "development CA created; give it to clients");
+        }
+    }
+    Ok(())
+}

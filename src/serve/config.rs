@@ -1,0 +1,249 @@
+//! The configuration of `serve`: flags over environment over a YAML file over defaults.
+//!
+//! Every key can be given in every layer (limits have no flags) and is checked in all of them; all
+//! problems are reported at once, those of the file with their place.
+
+mod file;
+mod keys;
+mod values;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diagnostics::Diagnostic;
+use crate::telemetry::logs::LogConfig;
+use crate::text::{Source, Span, nearest};
+use crate::webhook::limits::Limits;
+use keys::{KEYS, Key};
+
+/// The prefix of the environment variables.
+pub const VARIABLE_PREFIX: &str = "PORTCULLIS_";
+/// The environment variable that names the configuration file.
+pub const FILE_VARIABLE: &str = "PORTCULLIS_CONFIG";
+/// Where the development certificates are, below the working directory.
+pub const DEVELOPMENT_CERTS: &str = "certs/dev";
+
+/// What `serve` needs to know, checked as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where API servers call.
+    pub listen: SocketAddr,
+    /// Where operators ask.
+    pub admin_listen: SocketAddr,
+    /// Where the certificate comes from.
+    pub certs: Certificates,
+    /// What a violation leads to.
+    pub mode: Mode,
+    /// Files and folders of policies; empty means the built-in packs.
+    pub policies: Vec<PathBuf>,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Limits of connections and reviews.
+    pub limits: Limits,
+    /// How the server ends.
+    pub shutdown: ShutdownConfig,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificates {
+    /// Made in this folder, which is ours, and renewed.
+    Development(PathBuf),
+    /// Read from this folder, which somebody else writes.
+    Mounted(PathBuf),
+}
+
+impl Certificates {
+    /// Returns the folder.
+    pub fn directory(&self) -> &Path {
+        match self {
+            Certificates::Development(directory) | Certificates::Mounted(directory) => directory,
+        }
+    }
+}
+
+/// What a violation leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// What each policy says: denials deny.
+    #[default]
+    Enforce,
+    /// Nothing is rejected or patched; what would have been is recorded.
+    Audit,
+}
+
+/// How the server ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShutdownConfig {
+    /// How long requests are still accepted after SIGTERM, while `/readyz` fails.
+    pub grace: Duration,
+    /// How long open requests then have.
+    pub drain: Duration,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        // Together below the 30 s that the kubelet waits (`DefaultTerminationGracePeriodSeconds`,
+        // kubernetes `pkg/apis/core/v1/defaults.go`): 5 s for the endpoint to disappear from every
+        // node, and 20 s for reviews, whose timeout is 10 s unless configured.
+        ShutdownConfig {
+            grace: Duration::from_secs(5),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            certs: Certificates::Development(PathBuf::from(DEVELOPMENT_CERTS)),
+            mode: Mode::default(),
+            policies: Vec::new(),
+            log: LogConfig::default(),
+            limits: Limits::default(),
+            shutdown: ShutdownConfig::default(),
+        }
+    }
+}
+
+/// Values given as flags: keys, as [`Config`] files spell them, with their values.
+pub type Flags = Vec<(&'static str, Vec<String>)>;
+
+/// Puts the layers together and checks the whole.
+///
+/// `variables` is the environment; those without [`VARIABLE_PREFIX`] are ignored. Relative paths
+/// in `file` are relative to its folder. With any finding that is an error the configuration must
+/// not be used.
+pub fn resolve(
+    flags: &Flags,
+    variables: impl IntoIterator<Item = (String, String)>,
+    file: Option<&Arc<Source>>,
+) -> (Config, Vec<Diagnostic>) {
+    let mut resolution = Resolution::default();
+    if let Some(source) = file {
+        file::read(source, &mut resolution);
+    }
+    let mut variables: Vec<_> = variables
+        .into_iter()
+        // Templates leave variables empty when there is nothing to say.
+        .filter(|(name, value)| name.starts_with(VARIABLE_PREFIX) && !value.is_empty())
+        .collect();
+    variables.sort();
+    for (name, value) in &variables {
+        resolution.variable(name, value);
+    }
+    for (path, values) in flags {
+        if let Some(key) = KEYS.iter().find(|key| key.path == *path) {
+            resolution.set(key, values, &Origin::Flag);
+        }
+    }
+    resolution.check_whole();
+    (resolution.config, resolution.findings)
+}
+
+/// Where a value was given.
+enum Origin<'a> {
+    Flag,
+    Variable,
+    File(&'a Arc<Source>, Span),
+}
+
+#[derive(Default)]
+struct Resolution {
+    config: Config,
+    findings: Vec<Diagnostic>,
+}
+
+impl Resolution {
+    fn variable(&mut self, name: &str, value: &str) {
+        if name == FILE_VARIABLE {
+            return;
+        }
+        let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+            return self.unknown_variable(name);
+        };
+        let values: Vec<String> = if key.is_list {
+            value
+                .split(',')
+                .map(|part| part.trim().to_owned())
+                .collect()
+        } else {
+            vec![value.to_owned()]
+        };
+        self.set(key, &values, &Origin::Variable);
+    }
+
+    /// Warns of a variable that looks like a mistake.
+    ///
+    /// Others are none of ours: the kubelet gives every pod beside a Service named `portcullis`
+    /// variables such as `PORTCULLIS_SERVICE_HOST` and `PORTCULLIS_PORT_443_TCP` (kubernetes
+    /// `pkg/kubelet/envvars/envvars.go`).
+    fn unknown_variable(&mut self, name: &str) {
+        if name.contains("_SERVICE_") || name.contains("_PORT") {
+            return;
+        }
+        let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
+        let known = known.iter().map(String::as_str).chain([FILE_VARIABLE]);
+        if let Some(meant) = nearest(name, known) {
+            self.findings.push(
+                Diagnostic::warning(
+                    "config/unknown-variable",
+                    format!("the environment variable `{name}` means nothing"),
+                )
+                .help(format!("did you mean `{meant}`?")),
+            );
+        }
+    }
+
+    fn set(&mut self, key: &Key, values: &[String], origin: &Origin<'_>) {
+        if let Err(problem) = (key.set)(&mut self.config, values) {
+            let name = match origin {
+                Origin::Flag => format!("--{}", key.flag.unwrap_or(key.path)),
+                Origin::Variable => key.variable(),
+                Origin::File(..) => key.path.to_owned(),
+            };
+            let finding = Diagnostic::error("config/invalid-value", format!("`{name}`: {problem}"));
+            self.findings.push(match origin {
+                Origin::File(source, span) => finding.at(source, *span),
+                Origin::Flag | Origin::Variable => finding,
+            });
+        }
+    }
+
+    /// Checks what no key can know alone.
+    fn check_whole(&mut self) {
+        let Config {
+            listen,
+            admin_listen,
+            limits,
+            ..
+        } = &self.config;
+        if listen == admin_listen && listen.port() != 0 {
+            self.findings.push(
+                Diagnostic::error(
+                    "config/same-address",
+                    format!("`listen` and `adminListen` are both `{listen}`"),
+                )
+                .help("give one of them another port"),
+            );
+        }
+        let reviews = &limits.reviews;
+        if reviews.body_bytes > reviews.body_bytes_in_flight {
+            self.findings.push(
+                Diagnostic::error(
+                    "config/contradiction",
+                    "`limits.body` is larger than `limits.bodies`, so that the largest body could \
+                     never be read",
+                )
+                .help("raise `limits.bodies`, the size of all bodies together"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Every key of the configuration: how it is spelled in each layer, and what it sets.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::values::{address, amount, bytes, duration, duration_above_zero, one_of};
+use super::{Certificates, Config, Mode, VARIABLE_PREFIX};
+use crate::telemetry::logs::{LogFormat, check_level};
+use crate::webhook::limits::MAX_TIMEOUT;
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// Its place in the file, with dots between mappings.
+    pub(super) path: &'static str,
+    /// Its flag without dashes, if it has one.
+    pub(super) flag: Option<&'static str>,
+    /// Whether it takes several values.
+    pub(super) is_list: bool,
+    /// Whether its values are paths.
+    pub(super) is_path: bool,
+    /// Reads the values and sets them, or says why they cannot be used. A key that is no list gets
+    /// exactly one value.
+    pub(super) set: fn(&mut Config, &[String]) -> Result<(), String>,
+}
+
+impl Key {
+    /// Returns its environment variable: `limits.body` is `PORTCULLIS_LIMITS_BODY`.
+    pub(super) fn variable(&self) -> String {
+        let mut name = VARIABLE_PREFIX.to_owned();
+        for c in self.path.chars() {
+            match c {
+                '.' => name.push('_'),
+                c if c.is_ascii_uppercase() => name.extend(['_', c]),
+                c => name.push(c.to_ascii_uppercase()),
+            }
+        }
+        name
+    }
+}
+
+type Set<T> = fn(&mut Config, T);
+
+/// Makes a key of one value.
+macro_rules! key {
+    ($path:literal, $read:expr, $place:expr) => {
+        key!($path, None, $read, $place)
+    };
+    ($path:literal, $flag:expr, $read:expr, $place:expr) => {
+        Key {
+            path: $path,
+            flag: $flag,
+            is_list: false,
+            is_path: false,
+            set: |config, values| {
+                let text = values.last().map_or("", String::as_str);
+                let set: Set<_> = $place;
+                set(config, $read(text)?);
+                Ok(())
+            },
+        }
+    };
+}
+
+/// All keys, in the order of the documentation.
+pub(super) static KEYS: [Key; 18] = [
+    key!("listen", Some("listen"), address, |c, v| c.listen = v),
+    key!("adminListen", Some("admin-listen"), address, |c, v| {
+        c.admin_listen = v;
+    }),
+    Key {
+        is_path: true,
+        ..key!("certs", Some("certs"), path, |c, v| c.certs =
+            Certificates::Mounted(v))
+    },
+    key!("mode", Some("mode"), mode, |c, v| c.mode = v),
+    Key {
+        path: "policies",
+        flag: Some("policies"),
+        is_list: true,
+        is_path: true,
+        set: |config, values| {
+            let paths: Result<_, _> = values.iter().map(|value| path(value)).collect();
+            config.policies = paths?;
+            Ok(())
+        },
+    },
+    key!("log.level", Some("log-level"), level, |c, v| c.log.level =
+        v),
+    key!("log.format", Some("log-format"), format, |c, v| {
+        c.log.format = v;
+    }),
+    key!("limits.connections", amount, |c, v| {
+        c.limits.connections.open = v;
+    }),
+    key!("limits.handshake", duration_above_zero, |c, v| {
+        c.limits.connections.handshake = v;
+    }),
+    key!("limits.headers", duration_above_zero, |c, v| {
+        c.limits.connections.headers = v;
+    }),
+    key!("limits.idle", duration_above_zero, |c, v| {
+        c.limits.connections.idle = v;
+    }),
+    key!("limits.streams", streams, |c, v| {
+        c.limits.connections.streams = v;
+    }),
+    key!("limits.body", bytes, |c, v| c.limits.reviews.body_bytes = v),
+    key!("limits.bodies", bytes, |c, v| {
+        c.limits.reviews.body_bytes_in_flight = v;
+    }),
+    key!("limits.concurrency", amount, |c, v| {
+        c.limits.reviews.concurrency = v;
+    }),
+    key!("limits.timeout", timeout, |c, v| {
+        c.limits.reviews.timeout = v;
+    }),
+    key!("shutdown.grace", duration, |c, v| c.shutdown.grace = v),
+    key!("shutdown.drain", duration, |c, v| c.shutdown.drain = v),
+];
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("a path cannot be empty".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "enforce" => Ok(Mode::Enforce),
+        "audit" => Ok(Mode::Audit),
+        _ => Err(one_of(text, &["enforce", "audit"])),
+    }
+}
+
+fn level(text: &str) -> Result<String, String> {
+    check_level(text).map_err(|problem| format!("`{text}` cannot be used: {problem}"))?;
+    Ok(text.to_owned())
+}
+
+fn format(text: &str) -> Result<LogFormat, String> {
+    LogFormat::from_str(text).map_err(|_| one_of(text, &LogFormat::NAMES))
+}
+
+fn streams(text: &str) -> Result<u32, String> {
+    u32::try_from(amount(text)?).map_err(|_| format!("`{text}` is too many"))
+}
+
+fn timeout(text: &str) -> Result<std::time::Duration, String> {
+    let timeout = duration_above_zero(text)?;
+    if timeout > MAX_TIMEOUT {
+        return Err(format!(
+            "`{text}` is longer than a webhook's timeout can be: 30s"
+        ));
+    }
+    Ok(timeout)
+}

@@ -1,0 +1,343 @@
+//! The policies the server applies, and the answers they give: one immutable set, swapped whole.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::{Value, json};
+
+use crate::admission::response::AdmissionResponse;
+use crate::admission::review::{self, ReviewError};
+use crate::cel::eval::IsExpired;
+use crate::diagnostics::{Diagnostic, Format, Style, render};
+use crate::engine::cluster::Objects;
+use crate::engine::respond::{Mode, respond};
+use crate::engine::{self, EngineError, Options, Select};
+use crate::policy::compile::CompiledPolicy;
+use crate::policy::model::{Binding, FailurePolicy, PolicyKind, PolicySeverity};
+use crate::policy::set::PolicySet;
+use crate::sources::{self, Texts};
+use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
+use crate::webhook::permits;
+
+/// Reads the texts of the policies.
+pub type Load = dyn Fn() -> Texts + Send + Sync;
+
+/// How many findings are named where there is one line for all.
+const MOST_NAMED: usize = 5;
+
+/// Decides reviews by policies that can be exchanged at any time.
+pub struct Policies {
+    load: Box<Load>,
+    mode: Mode,
+    loaded: ArcSwap<Loaded>,
+    cluster: Objects,
+}
+
+/// What was loaded at one time.
+#[derive(Debug, Default)]
+struct Loaded {
+    set: PolicySet,
+    /// Policies in force as they were before, because what is written is faulty.
+    kept: Vec<String>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Policies {
+    /// Loads policies for the first time. Faulty ones are configuration errors under their own
+    /// failure policy.
+    pub fn load(load: Box<Load>, mode: Mode) -> Self {
+        let policies = Policies {
+            load,
+            mode,
+            loaded: ArcSwap::default(),
+            cluster: Objects::default(),
+        };
+        policies.reload();
+        policies
+    }
+
+    /// Loads policies again and swaps them in; faulty ones keep their last good version.
+    pub fn reload(&self) {
+        let previous = self.loaded.load();
+        let texts = (self.load)();
+        let (documents, findings) = sources::documents(&texts.sources);
+        let mut problems = texts.problems;
+        problems.extend(findings);
+        let faulty: FxHashSet<String> = problems
+            .iter()
+            .filter(|problem| problem.is_error())
+            .flat_map(|problem| &problem.labels)
+            .map(|label| label.source.name().to_owned())
+            .collect();
+        // What could not be read says nothing about the policies that were in it.
+        let is_unread = |source: &str| {
+            let mut unread = texts.unread.iter();
+            unread.any(|path| Path::new(source).starts_with(path))
+        };
+        let built = PolicySet::build(documents, &previous.set, |source| {
+            faulty.contains(source) || is_unread(source)
+        });
+        problems.extend(built.diagnostics);
+        let loaded = Loaded {
+            set: built.set,
+            kept: built.kept,
+            problems,
+        };
+        self.loaded.store(Arc::new(loaded));
+    }
+
+    /// Shows what is wrong with the policies as they are written; empty if nothing is.
+    pub fn problems(&self) -> String {
+        render(&self.loaded.load().problems, Format::Human, Style::Plain)
+    }
+
+    /// Names what is wrong with the policies as they are written, each with its place, in one line;
+    /// `None` if nothing is.
+    pub fn faults(&self) -> Option<String> {
+        let loaded = self.loaded.load();
+        let errors = loaded.problems.iter().filter(|it| it.is_error());
+        let lines: Vec<String> = errors.map(line).collect();
+        (!lines.is_empty()).then(|| listed(&lines, "; "))
+    }
+
+    /// Says in a few words what is in force.
+    pub fn summary(&self) -> String {
+        self.loaded.load().summary()
+    }
+
+    /// Returns one line for each policy in force.
+    pub fn overview(&self) -> Vec<String> {
+        let loaded = self.loaded.load();
+        let line = |policy: &Arc<CompiledPolicy>| {
+            let description = &policy.policy.about.description;
+            let description = description
+                .split(['.', ',', ';'])
+                .next()
+                .unwrap_or_default();
+            let description = description.replace('\n', " ");
+            format!("{}  {description}", policy.policy.name)
+        };
+        loaded
+            .set
+            .validating()
+            .iter()
+            .map(|bound| line(&bound.policy))
+            .collect()
+    }
+}
+
+impl Loaded {
+    fn summary(&self) -> String {
+        let faulty: Vec<String> = self
+            .set
+            .policies()
+            .iter()
+            .filter(|policy| policy.is_faulty())
+            .map(|policy| format!("`{}`", policy.policy.name))
+            .collect();
+        let kept: Vec<String> = self.kept.iter().map(|name| format!("`{name}`")).collect();
+        let mut summary = format!("{} policies in force", self.set.validating().len());
+        for (names, state) in [
+            (kept, "kept at their last good version"),
+            (faulty, "faulty"),
+        ] {
+            if !names.is_empty() {
+                let count = names.len();
+                summary.push_str(&format!(", {count} {state} ({})", listed(&names, ", ")));
+            }
+        }
+        summary
+    }
+
+    fn describe_all(&self) -> Vec<Value> {
+        let mut bindings: FxHashMap<&str, Vec<&Binding>> = FxHashMap::default();
+        for binding in self.set.bindings() {
+            bindings
+                .entry(&binding.policy_name)
+                .or_default()
+                .push(binding);
+        }
+        let kept: FxHashSet<&str> = self.kept.iter().map(String::as_str).collect();
+        let describe = |policy: &Arc<CompiledPolicy>| {
+            let name = policy.policy.name.as_str();
+            let bindings = bindings.get(name).map_or(&[] as &[_], Vec::as_slice);
+            describe(policy, bindings, kept.contains(name))
+        };
+        self.set.policies().iter().map(describe).collect()
+    }
+}
+
+fn describe(policy: &CompiledPolicy, bindings: &[&Binding], is_kept: bool) -> Value {
+    let read = &policy.policy;
+    let bindings: Vec<Value> = bindings
+        .iter()
+        .filter(|binding| binding.kind == read.kind)
+        .map(|binding| {
+            let actions: Vec<&str> = binding
+                .validation_actions
+                .iter()
+                .map(|action| action.as_str())
+                .collect();
+            json!({ "name": binding.name, "validationActions": actions })
+        })
+        .collect();
+    let state = match (policy.is_faulty(), bindings.is_empty()) {
+        _ if is_kept => "last good version",
+        (true, _) => "faulty",
+        (false, true) => "not bound",
+        (false, false) => "in force",
+    };
+    json!({
+        "name": read.name,
+        "kind": match read.kind {
+            PolicyKind::Validating => "validating",
+            PolicyKind::Mutating => "mutating",
+        },
+        "state": state,
+        "source": read.origin.source.name(),
+        "description": read.about.description,
+        "severity": severity(read.about.severity),
+        "category": read.about.category,
+        "failurePolicy": match read.failure_policy {
+            FailurePolicy::Fail => "Fail",
+            FailurePolicy::Ignore => "Ignore",
+        },
+        "bindings": bindings,
+    })
+}
+
+/// Returns a finding as compilers print one: place, then message.
+fn line(problem: &Diagnostic) -> String {
+    match problem.labels.first() {
+        Some(label) => {
+            let at = label.position();
+            let source = label.source.name();
+            format!("{source}:{}:{}: {}", at.line, at.column, problem.message)
+        }
+        None => problem.message.clone(),
+    }
+}
+
+/// Joins the first few, and counts the others.
+fn listed(items: &[String], separator: &str) -> String {
+    let named = items.iter().take(MOST_NAMED).map(String::as_str);
+    let mut text = named.collect::<Vec<_>>().join(separator);
+    if let Some(others) = items.len().checked_sub(MOST_NAMED + 1) {
+        text.push_str(&format!("{separator}and {} more", others + 1));
+    }
+    text
+}
+
+fn severity(severity: PolicySeverity) -> &'static str {
+    match severity {
+        PolicySeverity::Info => "info",
+        PolicySeverity::Low => "low",
+        PolicySeverity::Medium => "medium",
+        PolicySeverity::High => "high",
+        PolicySeverity::Critical => "critical",
+    }
+}
+
+/// A point in time after which nobody waits for the answer.
+#[derive(Debug)]
+struct Deadline {
+    at: Instant,
+    /// When others have waited long enough for the thread this runs on.
+    overdue: Instant,
+    handed_over: Cell<bool>,
+}
+
+impl Deadline {
+    fn new(at: Instant) -> Self {
+        Deadline {
+            at,
+            overdue: Instant::now() + permits::OVERDUE,
+            handed_over: Cell::new(false),
+        }
+    }
+}
+
+impl IsExpired for Deadline {
+    fn is_expired(&self) -> bool {
+        let now = Instant::now();
+        if now >= self.overdue && !self.handed_over.replace(true) {
+            permits::hand_over();
+        }
+        now >= self.at
+    }
+}
+
+impl Admission for Policies {
+    fn review(
+        &self,
+        endpoint: Endpoint,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Refusal> {
+        let request = review::parse(body).map_err(|error| malformed(&error))?;
+        if endpoint.phase == Phase::Mutate {
+            return Err(Refusal {
+                status: 501,
+                reason: "NotImplemented",
+                message: "mutating policies are not applied; remove this webhook from the \
+                          MutatingWebhookConfiguration"
+                    .to_owned(),
+            });
+        }
+        let loaded = self.loaded.load();
+        let deadline = Deadline::new(deadline);
+        let options = Options {
+            cluster: &self.cluster,
+            is_expired: Some(&deadline),
+            select: Select::Only(endpoint.failure_policy),
+        };
+        let verdict =
+            engine::validate(&loaded.set, &request, options).map_err(|error| unusable(&error))?;
+        if verdict.matched == 0 {
+            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
+        }
+        Ok(respond(&request.uid, &verdict, self.mode).to_json())
+    }
+
+    fn policies(&self) -> Value {
+        let loaded = self.loaded.load();
+        let problems = render(&loaded.problems, Format::Json, Style::Plain);
+        json!({
+            "mode": match self.mode { Mode::Enforce => "enforce", Mode::Audit => "audit" },
+            "policies": loaded.describe_all(),
+            "problems": serde_json::from_str::<Value>(&problems).unwrap_or_default(),
+        })
+    }
+
+    fn readiness(&self) -> Vec<Check> {
+        let summary = match self.faults() {
+            Some(faults) => format!("{}: {faults}", self.summary()),
+            None => self.summary(),
+        };
+        vec![Check::new("policies", Ok(summary))]
+    }
+}
+
+fn malformed(error: &ReviewError) -> Refusal {
+    let message = match error.help() {
+        Some(help) => format!("{error}; {help}"),
+        None => error.to_string(),
+    };
+    Refusal {
+        status: 400,
+        reason: "BadRequest",
+        message,
+    }
+}
+
+fn unusable(error: &EngineError) -> Refusal {
+    Refusal {
+        status: 400,
+        reason: "BadRequest",
+        message: error.to_string(),
+    }
+}

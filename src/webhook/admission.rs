@@ -1,0 +1,115 @@
+//! The seam between the server and what decides: reviews in, verdicts out.
+
+use std::time::Instant;
+
+use crate::policy::model::FailurePolicy;
+
+/// Decides reviews. The server calls it from many threads at once.
+pub trait Admission: Send + Sync + 'static {
+    /// Decides the AdmissionReview in `body` and returns the AdmissionReview of the response as
+    /// JSON.
+    ///
+    /// CPU work, synchronous; called under a permit. What is not decided at `deadline` nobody
+    /// waits for any more. A panic is caught, counted, and answered 500.
+    fn review(
+        &self,
+        endpoint: Endpoint,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Refusal>;
+
+    /// Describes what is served, for `/policies`.
+    fn policies(&self) -> serde_json::Value;
+
+    /// Names the conditions under which reviews are decided rightly, each with a word about it
+    /// when it holds (may be empty) or why it does not.
+    fn readiness(&self) -> Vec<Check>;
+}
+
+/// A named condition of readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The name in `/readyz?verbose`.
+    pub name: String,
+    /// A word about it, or why it does not hold.
+    pub outcome: Result<String, String>,
+}
+
+impl Check {
+    /// Names the outcome of a condition.
+    pub fn new(name: impl Into<String>, outcome: Result<String, String>) -> Self {
+        Check {
+            name: name.into(),
+            outcome,
+        }
+    }
+}
+
+/// What a caller asks for, by the path it calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether policies validate or mutate.
+    pub phase: Phase,
+    /// Which policies are asked: those with this failure policy.
+    pub failure_policy: FailurePolicy,
+}
+
+/// Whether policies validate or mutate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Policies admit, warn or deny; the answer holds no patch.
+    Validate,
+    /// Policies change the object; the answer may hold a patch.
+    Mutate,
+}
+
+impl Endpoint {
+    /// Every endpoint the server has.
+    pub const ALL: [Endpoint; 4] = [
+        Endpoint::new(Phase::Validate, FailurePolicy::Fail),
+        Endpoint::new(Phase::Validate, FailurePolicy::Ignore),
+        Endpoint::new(Phase::Mutate, FailurePolicy::Fail),
+        Endpoint::new(Phase::Mutate, FailurePolicy::Ignore),
+    ];
+
+    const fn new(phase: Phase, failure_policy: FailurePolicy) -> Self {
+        Endpoint {
+            phase,
+            failure_policy,
+        }
+    }
+
+    /// Returns the path it is called by.
+    pub const fn path(self) -> &'static str {
+        match (self.phase, self.failure_policy) {
+            (Phase::Validate, FailurePolicy::Fail) => "/validate",
+            (Phase::Validate, FailurePolicy::Ignore) => "/validate/ignore",
+            (Phase::Mutate, FailurePolicy::Fail) => "/mutate",
+            (Phase::Mutate, FailurePolicy::Ignore) => "/mutate/ignore",
+        }
+    }
+
+    /// Returns its name in metrics: the path without the leading slash.
+    pub const fn name(self) -> &'static str {
+        match (self.phase, self.failure_policy) {
+            (Phase::Validate, FailurePolicy::Fail) => "validate",
+            (Phase::Validate, FailurePolicy::Ignore) => "validate/ignore",
+            (Phase::Mutate, FailurePolicy::Fail) => "mutate",
+            (Phase::Mutate, FailurePolicy::Ignore) => "mutate/ignore",
+        }
+    }
+}
+
+/// Why a review was not decided: a fault of the caller's or of ours, never a verdict.
+///
+/// The API server treats any of these as a failed call, to which the webhook's own
+/// `failurePolicy` applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The reason of the `Status` body (`metav1.StatusReason`): `BadRequest`.
+    pub reason: &'static str,
+    /// What went wrong, without any part of an object.
+    pub message: String,
+}
