@@ -35,3 +35,6 @@ pub mod webhook;
 
 #[cfg(feature = "shell")]
 pub mod serve;
+
+#[cfg(feature = "shell")]
+pub mod cli;

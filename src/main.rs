@@ -1,3 +1,7 @@
 //! The program `portcullis`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portcullis::cli::run()
+}

@@ -1,0 +1,164 @@
+//! The command line: one file for each command, each with its `Args` and its `run`.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes are those of
+//! [`Exit`].
+
+pub mod check;
+pub mod eval;
+pub mod explain;
+mod parallel;
+pub mod serve;
+pub mod test;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::diagnostics::{Diagnostic, Format, Style, render};
+
+/// How a command ended, as its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing to report: 0.
+    Clean = 0,
+    /// Violations were found, or tests failed: 1.
+    Found = 1,
+    /// The arguments, a policy or another input cannot be used: 2, as clap exits.
+    Unusable = 2,
+    /// The cluster or another service failed, or this one could not run: 3.
+    Service = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// CEL policies that decide what a Kubernetes cluster admits.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+#[command(after_help = "\
+Exit codes: 0 nothing to report; 1 violations or failed tests; 2 unusable arguments, policies or \
+input; 3 a service failed.
+
+Every command explains itself, with examples: portcullis COMMAND --help")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Check(check::Args),
+    Test(test::Args),
+    Eval(eval::Args),
+    Explain(explain::Args),
+}
+
+/// Runs the command that the arguments of the process name.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => Ok(check::run(&args)),
+        Command::Test(args) => Ok(test::run(&args)),
+        Command::Eval(args) => Ok(eval::run(&args)),
+        Command::Explain(args) => Ok(explain::run(&args)),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(problem) => {
+            note(&format!("error: {problem:#}"));
+            Exit::Unusable.into()
+        }
+    }
+}
+
+/// Which policies to use.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct PolicyArgs {
+    /// Policies to use instead of the built-in ones: a file, a folder, or `-`; may be repeated
+    #[arg(long = "policies", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// When the human format uses colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colour {
+    /// Returns the style for standard output.
+    pub fn style(self) -> Style {
+        self.style_on(io::stdout().is_terminal())
+    }
+
+    fn style_on(self, is_terminal: bool) -> Style {
+        let is_wanted = match self {
+            Colour::Always => true,
+            Colour::Never => false,
+            // https://no-color.org: present and not empty.
+            Colour::Auto => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                is_terminal && !refused
+            }
+        };
+        if is_wanted {
+            Style::Coloured
+        } else {
+            Style::Plain
+        }
+    }
+}
+
+/// Writes results; a reader that has gone away ends them, and is no error.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a line about the run itself.
+fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Shows findings on standard error.
+fn show(findings: &[Diagnostic]) {
+    let style = Colour::Auto.style_on(io::stderr().is_terminal());
+    let _ = io::stderr().write_all(render(findings, Format::Human, style).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn unusable_arguments_exit_with_two() {
+        for arguments in [
+            &["portcullis"][..],
+            &["portcullis", "sreve"],
+            &["portcullis", "serve", "--listn", ":1"],
+        ] {
+            let refusal = Cli::try_parse_from(arguments).expect_err("it is unusable");
+            assert_eq!(refusal.exit_code(), Exit::Unusable as i32, "{arguments:?}");
+        }
+    }
+}

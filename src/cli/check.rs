@@ -1,0 +1,389 @@
+//! `portcullis check`: manifests, as if each were sent to the API server.
+//!
+//! Flow: policies and texts are read, objects taken out of the texts, their requests made, and each
+//! decided with the others of the run as its cluster; what is slow is done on all processors.
+
+mod cases;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bumpalo::Bump;
+use clap::ValueEnum;
+
+use super::PolicyArgs;
+use super::{Colour, Exit, note, parallel};
+use crate::admission::resources::{CrdError, Provenance, Resources};
+use crate::admission::review::Operation;
+use crate::admission::synthesize::{OwnedRequest, User};
+use crate::diagnostics::{Diagnostic, Format};
+use crate::engine::respond::Mode;
+use crate::engine::{self, Options, Select};
+use crate::json;
+use crate::manifest::neighbours::Neighbours;
+use crate::manifest::point::{self, Reads};
+use crate::manifest::request::{self, Change, Circumstances};
+use crate::manifest::{self, Manifest, finding};
+use crate::policy::set::PolicySet;
+use crate::sources::{self, files};
+use crate::suite::run::mention;
+use crate::text::{Source, Span, yaml};
+use report::{Checked, Guess};
+
+/// Check manifests as if each object were created (or updated, or deleted)
+///
+/// Exits with 0 if every object would be admitted, with 1 if one would be rejected, and with 2 if a
+/// policy, a manifest or an argument cannot be used. Warnings and notes change no exit code.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis check deploy/                              every manifest below a folder
+  helm template mesh ./chart | portcullis check -       what a chart renders
+  portcullis check new.yaml --old old.yaml              what a change would update and delete
+  portcullis check deploy/ --policies my/ --format sarif > findings.sarif")]
+pub struct Args {
+    /// Manifests: files, folders, or `-` for standard input
+    #[arg(value_name = "FILE", required_unless_present = "jsonl")]
+    manifests: Vec<PathBuf>,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
+
+    /// The objects as they are: what is in both is updated, what is only here is deleted
+    #[arg(long, value_name = "FILE", conflicts_with = "operation")]
+    old: Vec<PathBuf>,
+
+    /// What is done with the objects; an update without --old changes nothing
+    #[arg(
+        long,
+        value_enum,
+        value_name = "OPERATION",
+        default_value_t,
+        ignore_case = true
+    )]
+    operation: OperationArg,
+
+    /// The namespace of objects that name none
+    #[arg(long, short, value_name = "NAME", default_value = "default")]
+    namespace: String,
+
+    /// Who asks; by default an administrator of the cluster
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// A group of the user besides system:authenticated; may be repeated
+    #[arg(long = "group", value_name = "NAME", requires = "user")]
+    groups: Vec<String>,
+
+    /// Other objects of the cluster that policies may look up; may be repeated
+    #[arg(long, value_name = "DIR")]
+    cluster_objects: Vec<PathBuf>,
+
+    /// CustomResourceDefinitions that say what the resources of kinds are; may be repeated
+    #[arg(long, value_name = "DIR|FILE")]
+    crds: Vec<PathBuf>,
+
+    /// Whether violations reject an object or are only shown
+    #[arg(long, value_enum, default_value_t)]
+    mode: ModeArg,
+
+    /// How findings are printed: human, json, sarif, junit or github
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    format: Format,
+
+    /// Answer whole cases from standard input, one a line, with their own policies
+    #[arg(long, exclusive = true)]
+    jsonl: bool,
+
+    /// When to use colours
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum OperationArg {
+    #[default]
+    Create,
+    Update,
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum ModeArg {
+    #[default]
+    Enforce,
+    Audit,
+}
+
+/// Checks manifests and prints what was found.
+pub fn run(args: &Args) -> Exit {
+    if args.jsonl {
+        return cases::run();
+    }
+    if stdin_uses(args) > 1 {
+        note("error: standard input can be read only once, and `-` is given more than once");
+        return Exit::Unusable;
+    }
+    let started = Instant::now();
+    let (set, mut findings) = sources::load(&args.policies.paths);
+    let mut checked = Vec::new();
+    let print = |findings: &[Diagnostic], checked: &[Checked]| {
+        super::print(&report::render(
+            findings,
+            checked,
+            args.format,
+            args.color.style(),
+        ));
+    };
+    if findings.iter().any(Diagnostic::is_error) {
+        print(&findings, &checked);
+        note("no object was checked, because not all policies can be used");
+        return Exit::Unusable;
+    }
+    let input = Input::read(args);
+    findings.extend(input.problems.iter().cloned());
+    if input.new.is_empty() && input.old.is_empty() && input.problems.is_empty() {
+        let problem = Diagnostic::error("file/empty", "there are no objects to check");
+        findings.push(problem.help("a chart that failed to render leaves nothing behind"));
+    }
+    let is_unusable = findings.iter().any(Diagnostic::is_error);
+    let resources = input.resources(&set);
+    checked = input.check(args, &set, &resources);
+    print(&findings, &checked);
+    for line in report::guesses(&checked) {
+        note(&line);
+    }
+    note(&report::summary(&checked, started.elapsed()));
+    let is_found = checked
+        .iter()
+        .any(|it| it.findings.iter().any(Diagnostic::is_error));
+    let is_unusable = is_unusable || checked.iter().any(|it| it.unusable);
+    match (is_unusable, is_found) {
+        (true, _) => Exit::Unusable,
+        (false, true) => Exit::Found,
+        (false, false) => Exit::Clean,
+    }
+}
+
+/// Everything that was read.
+struct Input {
+    new: Vec<Manifest>,
+    old: Vec<Manifest>,
+    around: Vec<Manifest>,
+    crds: Vec<Manifest>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Input {
+    fn read(args: &Args) -> Self {
+        let mut problems = Vec::new();
+        let mut read = |paths: &[PathBuf]| {
+            let (manifests, found) = read_manifests(paths);
+            problems.extend(found);
+            manifests
+        };
+        let new = read(&args.manifests);
+        let old = read(&args.old);
+        let around = read(&args.cluster_objects);
+        let crds = read(&args.crds);
+        if !args.crds.is_empty() && !crds.iter().any(is_crd) {
+            let problem = Diagnostic::warning(
+                "manifest/no-crd",
+                "there is no CustomResourceDefinition in what `--crds` names",
+            );
+            problems.push(problem);
+        }
+        Input {
+            new,
+            old,
+            around,
+            crds,
+            problems,
+        }
+    }
+
+    /// Collects what is known of resources: from CRDs wherever they are, and from rules.
+    fn resources(&self, set: &PolicySet) -> Resources {
+        let mut resources = Resources::default();
+        mention(&mut resources, set);
+        let all = [&self.around, &self.old, &self.new, &self.crds];
+        for crd in all
+            .into_iter()
+            .flatten()
+            .filter(|manifest| is_crd(manifest))
+        {
+            // One that is faulty defines nothing; its kind is then a guess, and noted as one.
+            let _: Result<(), CrdError> = resources.define(&crd.to_json());
+        }
+        resources
+    }
+
+    fn changes<'m>(&'m self, args: &'m Args) -> Vec<Change<'m>> {
+        if args.old.is_empty() {
+            let operation = match args.operation {
+                OperationArg::Create => Operation::Create,
+                OperationArg::Update => Operation::Update,
+                OperationArg::Delete => Operation::Delete,
+            };
+            request::all(&self.new, operation)
+        } else {
+            request::between(&self.old, &self.new, &args.namespace)
+        }
+    }
+
+    fn check(&self, args: &Args, set: &PolicySet, resources: &Resources) -> Vec<Checked> {
+        let circumstances = Circumstances {
+            namespace: args.namespace.clone(),
+            user: user(args),
+        };
+        let make = |change: &Change<'_>| request::request(*change, &circumstances, resources);
+        let changes = self.changes(args);
+        let requests = parallel::map(&changes, make);
+        let around = request::all(&self.around, Operation::Create);
+        let around: Vec<_> = parallel::map(&around, make).into_iter().flatten().collect();
+        let arena = Bump::new();
+        let neighbours = neighbours(&arena, &around, &requests);
+        let reads = Reads::new(set);
+        let mode = match args.mode {
+            ModeArg::Enforce => Mode::Enforce,
+            ModeArg::Audit => Mode::Audit,
+        };
+        let asked: Vec<_> = changes.iter().zip(&requests).collect();
+        let against = Against {
+            set,
+            neighbours: &neighbours,
+            mode,
+            reads: &reads,
+        };
+        parallel::map(&asked, |(change, request)| against.check(change, request))
+    }
+}
+
+/// Parses the objects of a run once more, as the cluster around each of them: objects that are to
+/// be deleted are not in it.
+fn neighbours<'j>(
+    arena: &'j Bump,
+    around: &'j [OwnedRequest],
+    requests: &'j [Result<OwnedRequest, Diagnostic>],
+) -> Neighbours<'j> {
+    let all = around.iter().chain(requests.iter().flatten());
+    Neighbours::new(all.filter_map(|owned| {
+        let object = owned.request().object?;
+        json::parse(arena, object.get().as_bytes()).ok()
+    }))
+}
+
+/// What every request is decided with.
+struct Against<'r> {
+    set: &'r PolicySet,
+    neighbours: &'r Neighbours<'r>,
+    mode: Mode,
+    reads: &'r Reads<'r>,
+}
+
+impl Against<'_> {
+    fn check(&self, change: &Change<'_>, request: &Result<OwnedRequest, Diagnostic>) -> Checked {
+        let manifest = change.manifest;
+        let owned = match request {
+            Ok(owned) => owned,
+            Err(problem) => return Checked::unusable(manifest, problem.clone()),
+        };
+        let namespace = request::namespace(owned);
+        let cluster = self.neighbours.around(request::key(manifest, owned));
+        let options = Options {
+            cluster: &cluster,
+            is_expired: None,
+            select: Select::All,
+        };
+        let findings = match engine::validate(self.set, &owned.request(), options) {
+            Ok(verdict) => {
+                finding::findings(manifest, namespace, &verdict, (self.mode, self.reads))
+            }
+            Err(error) => {
+                let problem = Diagnostic::error("manifest/unusable", error.to_string());
+                let problem = problem.at(&manifest.source, point::title(manifest));
+                return Checked::unusable(manifest, problem);
+            }
+        };
+        Checked {
+            subject: manifest.subject(namespace),
+            source: Arc::clone(&manifest.source),
+            guess: guess(manifest, owned),
+            findings,
+            unusable: false,
+        }
+    }
+}
+
+/// Says what is guessed about the resource of a kind.
+fn guess(manifest: &Manifest, owned: &OwnedRequest) -> Option<(Guess, String)> {
+    let guess = match owned.provenance() {
+        Provenance::Guessed => Guess::Resource,
+        Provenance::BuiltInOtherVersion => Guess::Version,
+        Provenance::BuiltIn | Provenance::Defined | Provenance::Mentioned => return None,
+    };
+    Some((
+        guess,
+        format!("{} ({})", manifest.kind, manifest.api_version),
+    ))
+}
+
+/// Counts the arguments that are to be read from standard input.
+fn stdin_uses(args: &Args) -> usize {
+    let all = [
+        &args.manifests,
+        &args.policies.paths,
+        &args.old,
+        &args.cluster_objects,
+        &args.crds,
+    ];
+    let paths = all.into_iter().flatten();
+    paths
+        .filter(|path| path.as_os_str() == files::STDIN)
+        .count()
+}
+
+fn user(args: &Args) -> User {
+    match &args.user {
+        None => User::default(),
+        Some(name) => {
+            let mut user = User::named(name);
+            user.groups.extend(args.groups.iter().cloned());
+            user
+        }
+    }
+}
+
+fn is_crd(manifest: &Manifest) -> bool {
+    manifest.kind == "CustomResourceDefinition"
+}
+
+/// Reads the objects of files and folders.
+fn read_manifests(paths: &[PathBuf]) -> (Vec<Manifest>, Vec<Diagnostic>) {
+    let found = files::find(paths, |path: &Path| files::is_document(path));
+    let mut problems = found.problems;
+    let mut sources: Vec<Arc<Source>> = Vec::new();
+    for path in &found.files {
+        match files::read(path, files::MAX_MANIFEST_BYTES) {
+            Ok(source) => sources.push(source),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut manifests = Vec::new();
+    // By part, because one file may hold everything.
+    let parts = sources.iter().flat_map(|source| {
+        yaml::parts(source)
+            .into_iter()
+            .map(move |part| (source, part))
+    });
+    let parts: Vec<_> = parts.collect();
+    let read_part = |(source, part): &(&Arc<Source>, Span)| manifest::read_part(source, *part);
+    for (read, findings) in parallel::map(&parts, read_part) {
+        manifests.extend(read);
+        problems.extend(findings);
+    }
+    (manifests, problems)
+}

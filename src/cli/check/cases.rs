@@ -1,0 +1,171 @@
+//! `check --jsonl`: whole cases from standard input, one a line, each with its own policies.
+//!
+//! A case has `id`, `policies`, `bindings`, `params`, `namespaces`, `context` (other objects),
+//! `request` (fields of an AdmissionRequest), `object` and `oldObject`, and is decided as given:
+//! nothing is filled in. The answer has `id` and `allowed`, `message` as the API server words the
+//! first denial, `warnings`, `auditAnnotations` and `patched`; or `id` and `error`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::admission::review::{self, AdmissionRequest};
+use crate::cli::{Exit, note, parallel};
+use crate::diagnostics::Diagnostic;
+use crate::engine::cluster::Objects;
+use crate::engine::respond::{self, Mode};
+use crate::engine::verdict::{Decision, Verdict};
+use crate::engine::{self, Options, Select};
+use crate::policy::model::{Documents, PolicyKind};
+use crate::policy::read;
+use crate::policy::set::PolicySet;
+use crate::sources::files;
+use crate::text::Source;
+
+/// Answers the cases on standard input, in their order.
+pub(super) fn run() -> Exit {
+    let input = match files::read(Path::new(files::STDIN), files::MAX_MANIFEST_BYTES) {
+        Ok(input) => input,
+        Err(problem) => {
+            note(&format!("error: {}", problem.message));
+            return Exit::Unusable;
+        }
+    };
+    let lines: Vec<&str> = input
+        .text()
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let answers = parallel::map(&lines, |line| answer(line));
+    let is_unusable = answers.iter().any(|answer| answer.get("error").is_some());
+    let is_denied = answers
+        .iter()
+        .any(|answer| answer["allowed"] == Value::Bool(false));
+    let text: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+    crate::cli::print(&text);
+    match (is_unusable, is_denied) {
+        (true, _) => Exit::Unusable,
+        (false, true) => Exit::Found,
+        (false, false) => Exit::Clean,
+    }
+}
+
+fn answer(line: &str) -> Value {
+    let case: Value = match serde_json::from_str(line) {
+        Ok(case) => case,
+        Err(error) => return json!({ "id": null, "error": format!("not JSON: {error}") }),
+    };
+    let id = case.get("id").cloned().unwrap_or_default();
+    decide(&case).unwrap_or_else(|problem| json!({ "id": id, "error": problem }))
+}
+
+fn decide(case: &Value) -> Result<Value, String> {
+    let set = policies(case)?;
+    let body = body(case)?;
+    let request = review::parse(body.as_bytes()).map_err(|error| error.to_string())?;
+    let around = ["namespaces", "context"]
+        .into_iter()
+        .flat_map(|key| items(case, key));
+    let cluster = Objects::new(around.cloned().collect());
+    let options = Options {
+        cluster: &cluster,
+        is_expired: None,
+        select: Select::All,
+    };
+    let verdict = engine::validate(&set, &request, options).map_err(|error| error.to_string())?;
+    let annotations = respond::audit_annotations(&verdict, Mode::Enforce);
+    let annotations = annotations
+        .into_iter()
+        .map(|(key, value)| (key, value.into()));
+    Ok(json!({
+        "id": case.get("id"),
+        "allowed": !verdict.is_denied(),
+        "message": message(&verdict, &request),
+        "warnings": respond::warnings(&verdict, Mode::Enforce),
+        "auditAnnotations": annotations.collect::<Map<String, Value>>(),
+        "patched": null,
+    }))
+}
+
+fn items<'c>(case: &'c Value, key: &str) -> impl Iterator<Item = &'c Value> {
+    case.get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Reads the policies as one stream of documents. Those that are not valid are in the set as
+/// configuration errors, as they would be in a cluster that has them.
+fn policies(case: &Value) -> Result<PolicySet, String> {
+    let keys = ["policies", "bindings", "params"];
+    let documents = keys.into_iter().flat_map(|key| items(case, key));
+    let text: Vec<String> = documents.map(Value::to_string).collect();
+    let source = Source::new("case.yaml", text.join("\n---\n"));
+    let (documents, _): (Documents, Vec<Diagnostic>) = read::read(&source);
+    if documents
+        .policies
+        .iter()
+        .any(|policy| policy.kind == PolicyKind::Mutating)
+    {
+        return Err("mutating policies are not run".to_owned());
+    }
+    Ok(PolicySet::build(documents, &PolicySet::default(), |_| false).set)
+}
+
+/// Returns the AdmissionReview of a case.
+fn body(case: &Value) -> Result<String, String> {
+    let mut request = match case.get("request") {
+        Some(Value::Object(request)) => request.clone(),
+        _ => return Err("`request` is missing or no object".to_owned()),
+    };
+    request.entry("uid").or_insert_with(|| "case".into());
+    for key in ["object", "oldObject"] {
+        if let Some(object) = case.get(key) {
+            request.insert(key.to_owned(), object.clone());
+        }
+    }
+    let review = json!({
+        "kind": review::KIND, "apiVersion": review::API_VERSION, "request": request,
+    });
+    Ok(review.to_string())
+}
+
+/// Returns the text of the first denial as the API server's own plugin gives it to the client.
+///
+/// Semantics: apiserver `pkg/admission/errors.go`, `NewForbidden`.
+fn message(verdict: &Verdict, request: &AdmissionRequest<'_>) -> Option<String> {
+    let first = verdict
+        .decisions
+        .iter()
+        .find(|decision| Decision::is_denial(decision))?;
+    let resource = match &*request.resource.group {
+        "" => request.resource.resource.to_string(),
+        group => format!("{}.{group}", request.resource.resource),
+    };
+    let name = if request.name.is_empty() {
+        generated_name(request)
+    } else {
+        request.name.to_string()
+    };
+    Some(format!(
+        "{resource} \"{name}\" is forbidden: {}",
+        first.upstream_message()
+    ))
+}
+
+fn generated_name(request: &AdmissionRequest<'_>) -> String {
+    let object: Value = request
+        .object
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
+    let text = |key| {
+        let text = object
+            .get("metadata")
+            .and_then(|metadata| metadata.get(key)?.as_str());
+        text.filter(|text: &&str| !text.is_empty())
+    };
+    text("name")
+        .or(text("generateName"))
+        .unwrap_or("Unknown")
+        .to_owned()
+}

@@ -1,0 +1,130 @@
+//! What the codes of findings mean, whoever finds them.
+
+use super::Unknown;
+use crate::text::nearest;
+use crate::{manifest, policy, suite};
+
+/// The codes of findings that belong to no table of their module, in alphabetical order.
+pub(super) const CODES: [(&str, &str); 25] = [
+    (
+        "cel/compile",
+        "An expression does not parse, or names or types in it do not fit together.",
+    ),
+    (
+        "cel/eval",
+        "An expression has no value: something in it failed and nothing absorbed that.",
+    ),
+    (
+        "cel/extension",
+        "An expression uses a function that Kubernetes does not have; its policy cannot be exported.",
+    ),
+    (
+        "config/contradiction",
+        "Two settings of the configuration exclude each other.",
+    ),
+    (
+        "config/invalid-value",
+        "A setting has a value that it cannot have.",
+    ),
+    ("config/missing", "A setting is needed and missing."),
+    (
+        "config/same-address",
+        "Two listeners are to be at one address.",
+    ),
+    ("config/syntax", "The configuration file cannot be read."),
+    (
+        "config/unknown-key",
+        "The configuration has a key that means nothing there.",
+    ),
+    (
+        "config/unknown-variable",
+        "An environment variable begins with `PORTCULLIS_` and is no setting.",
+    ),
+    (
+        "config/wrong-kind",
+        "A setting has a value of another type than it takes.",
+    ),
+    (
+        "eval/duplicate-variable",
+        "`eval` was given two values for one variable.",
+    ),
+    (
+        "eval/empty",
+        "A file with the value of a variable is empty.",
+    ),
+    (
+        "eval/several",
+        "A file with the value of a variable holds several documents.",
+    ),
+    (
+        "eval/vars",
+        "`--vars` takes an object with a member for each variable, and was given something else.",
+    ),
+    (
+        "eval/yaml",
+        "The value of a variable is no YAML or JSON; the message says what is wrong with it.",
+    ),
+    (
+        "file/empty",
+        "There is nothing to read where something was expected.",
+    ),
+    (
+        "file/not-a-file",
+        "A folder, device, pipe or socket is where a file was expected.",
+    ),
+    ("file/not-text", "A file is not a UTF-8 text."),
+    (
+        "file/too-large",
+        "A file is larger than any that is read of its kind.",
+    ),
+    (
+        "file/too-many",
+        "A folder holds more files than are read of one.",
+    ),
+    (
+        "file/unreadable",
+        "A file or folder does not exist, or may not be read.",
+    ),
+    (
+        "manifest/no-crd",
+        "What `--crds` names holds no CustomResourceDefinition.",
+    ),
+    (
+        "serve/policies",
+        "A path of policies that `serve` is given leads nowhere.",
+    ),
+    (
+        "serve/start",
+        "The server cannot start; the message says why.",
+    ),
+];
+
+/// All codes with their meanings.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let tables = [
+        &CODES[..],
+        &policy::codes::CODES,
+        &manifest::CODES,
+        &suite::CODES,
+    ];
+    tables.into_iter().flatten().copied()
+}
+
+/// Says what a code means.
+pub(super) fn explain(code: &str) -> Result<String, Unknown> {
+    let code = code.trim_matches(['[', ']']);
+    let known = all().find(|(known, _)| known.eq_ignore_ascii_case(code));
+    if let Some((code, meaning)) = known {
+        return Ok(format!("{code}\n\n{meaning}\n"));
+    }
+    let help = match nearest(code, all().map(|(known, _)| known)) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "a finding without a `/` in its code is named after the policy that was violated; \
+                 the description of that is in the policy"
+            .to_owned(),
+    };
+    Err(Unknown {
+        message: format!("there is no code `{code}`"),
+        help,
+    })
+}

@@ -1,0 +1,395 @@
+//! `portcullis serve`: the webhook.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Exit, show};
+use crate::diagnostics::{Diagnostic, Severity};
+use crate::engine::respond;
+use crate::serve::config::{Certificates, Config, FILE_VARIABLE, Flags, Mode, resolve};
+use crate::serve::policies::Policies;
+use crate::serve::shutdown::Signals;
+use crate::serve::watch::{Source as Hints, Watch};
+use crate::serve::{Ended, Engine, Reload, ServeError, Server};
+use crate::sources;
+use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
+use crate::text::Source;
+use crate::webhook::limits::cores;
+
+/// A review in the repository that the built-in packs deny.
+pub const SAMPLE_REVIEW: &str = "tests/data/review.json";
+/// The same, for those who are elsewhere: it is put beside the development certificate.
+const SAMPLE_REVIEW_TEXT: &str = include_str!("../../tests/data/review.json");
+const SAMPLE_REVIEW_FILE: &str = "review.json";
+
+/// Serve the admission webhook
+///
+/// Without any argument the built-in packs are served on https://127.0.0.1:8443 with a development
+/// certificate, which is made in certs/dev/ on the first start. Policies and certificates are
+/// followed while the server runs: a saved file is in force within a second.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  Serve the built-in packs on this host:
+    portcullis serve
+
+  Serve the policies of a folder, and only record what they would deny:
+    portcullis serve --policies ./policies --mode audit
+
+  Serve in a cluster, with the certificate of a mounted Secret:
+    portcullis serve --listen :8443 --admin-listen :9090 --certs /etc/portcullis/certs
+
+  Serve as a file says:
+    portcullis serve --config portcullis.yaml
+
+Configuration:
+  Each of these can be given as a flag, as an environment variable or in the file, in this order of
+  precedence:
+    --listen         PORTCULLIS_LISTEN         listen
+    --admin-listen   PORTCULLIS_ADMIN_LISTEN   adminListen
+    --certs          PORTCULLIS_CERTS          certs
+    --mode           PORTCULLIS_MODE           mode
+    --policies       PORTCULLIS_POLICIES       policies           (a list; in the variable a,b)
+    --log-level      PORTCULLIS_LOG_LEVEL      log.level
+    --log-format     PORTCULLIS_LOG_FORMAT     log.format
+    --config         PORTCULLIS_CONFIG
+  These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
+    limits.connections 1024    open connections
+    limits.handshake   5s      for the TLS handshake
+    limits.headers     10s     for the headers of a request
+    limits.idle        5m      without a request before an HTTP/2 connection is closed
+    limits.streams     250     open requests of one HTTP/2 connection
+    limits.body        16MiB   one review
+    limits.bodies      256MiB  all reviews together
+    limits.concurrency cores   reviews decided at a time
+    limits.timeout     10s     when the caller gives no ?timeout=
+    shutdown.grace     5s      still taking requests after SIGTERM
+    shutdown.drain     20s     then answering what is open
+
+SIGTERM makes /readyz fail, keeps serving for the grace period, answers what is open and exits 0;
+SIGINT skips the grace period; a second signal aborts.")]
+pub struct Args {
+    /// Where API servers call: ADDRESS:PORT, or :PORT for every address [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+
+    /// Where operators ask: /livez, /readyz?verbose, /metrics, /policies [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
+
+    /// A folder with tls.crt and tls.key, as a Secret is mounted [default: a development
+    /// certificate in certs/dev]
+    #[arg(long, value_name = "DIR")]
+    certs: Option<String>,
+
+    /// What violations lead to: enforce what the policies say, or audit: record, deny nothing
+    /// [default: enforce]
+    #[arg(long, value_name = "enforce|audit")]
+    mode: Option<String>,
+
+    /// Files and folders of policies [default: the built-in packs]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    policies: Vec<String>,
+
+    /// What is logged: error, warn, info, debug, trace, also by module [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+
+    /// How it is logged [default: text]
+    #[arg(long, value_name = "text|json")]
+    log_format: Option<String>,
+
+    /// A YAML file with the configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Serves until a signal.
+///
+/// # Errors
+/// The configuration file cannot be read, the policies cannot be used, or the runtime cannot be
+/// started.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let (config, findings) = configuration(args, variables())?;
+    show(&findings);
+    if findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+    {
+        return Ok(Exit::Unusable);
+    }
+    // Later they may come and go; now it is a mistake that would admit everything.
+    let lost = lost(&config.policies);
+    if !lost.is_empty() {
+        show(&lost);
+        return Ok(Exit::Unusable);
+    }
+    logs::start(&config.log);
+    logs::report_panics();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // One more than reviews are decided at a time, for input and output.
+        .worker_threads(cores().max(config.limits.reviews.concurrency) + 1)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(serve(&config));
+    // What a second signal interrupted is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: &Config) -> anyhow::Result<Exit> {
+    let signals = Signals::of_process()?;
+    let changes = match config.policies.as_slice() {
+        [] => None,
+        paths => Some(Watch::start(paths.to_vec(), Hints::Notifications).await),
+    };
+    let metrics = Metrics::registry();
+    let admission = tokio::task::block_in_place(|| policies(config));
+    let overview = admission.overview();
+    let engine = Engine {
+        reload: reload(&admission),
+        admission,
+        changes,
+    };
+    let server = match Server::start(config, engine, metrics).await {
+        Ok(server) => server,
+        Err(problem) => {
+            show(&[finding(&problem)]);
+            return Ok(match problem {
+                ServeError::Certificate { .. } => Exit::Unusable,
+                ServeError::Bind { .. } | ServeError::Tls(_) | ServeError::Start(_) => {
+                    Exit::Service
+                }
+            });
+        }
+    };
+    let sample = tokio::task::block_in_place(|| sample(&config.certs));
+    let welcome = Welcome {
+        address: server.address(),
+        admin: server.admin_address(),
+        authority: server.authority(),
+        certs: config.certs.directory(),
+        mode: config.mode,
+        overview: &overview,
+        sample: sample.as_deref(),
+    };
+    // Nobody may be reading, and the server serves all the same.
+    let _ = io::stdout().write_all(welcome.text().as_bytes());
+    Ok(match server.run(signals).await {
+        Ended::Drained { .. } => Exit::Clean,
+        Ended::Aborted | Ended::Failed => Exit::Service,
+    })
+}
+
+/// Returns a finding for each path that leads nowhere.
+fn lost(paths: &[PathBuf]) -> Vec<Diagnostic> {
+    let lost = paths.iter().filter_map(|path| {
+        let problem = fs::metadata(path).err()?;
+        let message = format!(
+            "the policies `{}` cannot be read: {problem}",
+            path.display()
+        );
+        let finding = Diagnostic::error("serve/policies", message);
+        Some(
+            finding.help("name a file or a folder, or leave `policies` out for the built-in packs"),
+        )
+    });
+    lost.collect()
+}
+
+/// Returns a file with a review to try the server with.
+fn sample(certs: &Certificates) -> Option<PathBuf> {
+    let in_repository = Path::new(SAMPLE_REVIEW);
+    match certs {
+        _ if in_repository.is_file() => Some(in_repository.to_owned()),
+        Certificates::Development(folder) => {
+            let path = folder.join(SAMPLE_REVIEW_FILE);
+            fs::write(&path, SAMPLE_REVIEW_TEXT).is_ok().then_some(path)
+        }
+        // That folder is not ours.
+        Certificates::Mounted(_) => None,
+    }
+}
+
+/// Loads the policies of the configuration; what is wrong with them is logged.
+fn policies(config: &Config) -> Arc<Policies> {
+    let paths = config.policies.clone();
+    let mode = match config.mode {
+        Mode::Enforce => respond::Mode::Enforce,
+        Mode::Audit => respond::Mode::Audit,
+    };
+    let policies = Policies::load(Box::new(move || sources::texts(&paths)), mode);
+    let problems = policies.problems();
+    if !problems.is_empty() {
+        tracing::error!("policies have problems\n{problems}");
+    }
+    Arc::new(policies)
+}
+
+/// Reloads the policies; a faulty one stays in force as it last was.
+fn reload(policies: &Arc<Policies>) -> Box<Reload> {
+    let policies = Arc::clone(policies);
+    Box::new(move || {
+        policies.reload();
+        let problems = policies.problems();
+        if !problems.is_empty() {
+            tracing::error!("policies have problems\n{problems}");
+        }
+        match policies.faults() {
+            Some(faults) => Err(faults),
+            None => Ok(policies.summary()),
+        }
+    })
+}
+
+/// Returns the environment; what is no Unicode is not for us.
+fn variables() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn configuration(
+    args: &Args,
+    variables: Vec<(String, String)>,
+) -> anyhow::Result<(Config, Vec<Diagnostic>)> {
+    let from_variable = || {
+        let (_, value) = variables.iter().find(|(name, _)| name == FILE_VARIABLE)?;
+        (!value.is_empty()).then(|| PathBuf::from(value))
+    };
+    let file = match args.config.clone().or_else(from_variable) {
+        Some(path) => Some(read(&path)?),
+        None => None,
+    };
+    Ok(resolve(&args.flags(), variables, file.as_ref()))
+}
+
+/// Reads the configuration file.
+fn read(path: &Path) -> anyhow::Result<Arc<Source>> {
+    let name = path.display();
+    let metadata = fs::metadata(path)
+        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
+    anyhow::ensure!(
+        metadata.is_file(),
+        "the configuration `{name}` is not a regular file"
+    );
+    let text = fs::read_to_string(path)
+        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
+    Ok(Source::new(name.to_string(), text))
+}
+
+impl Args {
+    fn flags(&self) -> Flags {
+        let single = [
+            ("listen", &self.listen),
+            ("adminListen", &self.admin_listen),
+            ("certs", &self.certs),
+            ("mode", &self.mode),
+            ("log.level", &self.log_level),
+            ("log.format", &self.log_format),
+        ];
+        let mut flags: Flags = single
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, vec![value.clone()?])))
+            .collect();
+        if !self.policies.is_empty() {
+            flags.push(("policies", self.policies.clone()));
+        }
+        flags
+    }
+}
+
+fn finding(problem: &ServeError) -> Diagnostic {
+    let finding = Diagnostic::error("serve/start", problem.to_string());
+    match problem {
+        ServeError::Certificate { error } => finding.help(error.help()),
+        ServeError::Bind { key, .. } => finding.help(format!(
+            "give `{key}` another address, or end what listens there"
+        )),
+        ServeError::Tls(_) | ServeError::Start(_) => finding,
+    }
+}
+
+/// What a person who has started the server is told.
+struct Welcome<'a> {
+    address: SocketAddr,
+    admin: SocketAddr,
+    authority: Option<&'a Path>,
+    certs: &'a Path,
+    mode: Mode,
+    overview: &'a [String],
+    sample: Option<&'a Path>,
+}
+
+impl Welcome<'_> {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let (address, admin) = (reachable(self.address), reachable(self.admin));
+        let mode = match self.mode {
+            Mode::Enforce => "violations are denied",
+            Mode::Audit => "violations are recorded, nothing is denied",
+        };
+        writeln!(
+            text,
+            "portcullis {} serves; {mode}\n",
+            env!("CARGO_PKG_VERSION")
+        )?;
+        writeln!(text, "  webhook      https://{address}/validate")?;
+        writeln!(
+            text,
+            "  admin        http://{admin}/readyz?verbose, /metrics, /policies"
+        )?;
+        match self.authority {
+            Some(authority) => writeln!(text, "  CA           {}", authority.display())?,
+            None => writeln!(text, "  certificate  {}", self.certs.display())?,
+        }
+        for (at, line) in self.overview.iter().enumerate() {
+            let title = if at == 0 { "policies" } else { "" };
+            writeln!(text, "  {title:<13}{line}")?;
+        }
+        if let (Some(authority), Some(sample)) = (self.authority, self.sample) {
+            writeln!(
+                text,
+                "\nTry it:\n\n  curl --cacert {} https://{address}/validate \
+                 -H 'Content-Type: application/json' --data @{}",
+                quoted(authority),
+                quoted(sample)
+            )?;
+        }
+        writeln!(text)
+    }
+}
+
+/// Returns a path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// Returns an address that a client on this host can call.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(host, address.port())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Flags, the configuration file, and what a person is told.
+
+use super::*;
+
+use clap::{CommandFactory, Parser};
+use tempfile::TempDir;
+
+#[derive(Parser)]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn parsed(arguments: &[&str]) -> Args {
+    let arguments = std::iter::once(&"serve").chain(arguments);
+    Alone::try_parse_from(arguments)
+        .expect("they are usable")
+        .args
+}
+
+#[test]
+fn every_flag_reaches_the_configuration() {
+    let args = parsed(&[
+        "--listen",
+        ":1",
+        "--admin-listen",
+        ":2",
+        "--certs",
+        "c",
+        "--mode",
+        "audit",
+        "--policies",
+        "a",
+        "b",
+        "--log-level",
+        "debug",
+        "--log-format",
+        "json",
+    ]);
+    let (config, findings) = configuration(&args, Vec::new()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.admin_listen.port(), 2);
+    assert_eq!(config.certs.directory(), Path::new("c"));
+    assert_eq!(config.mode, Mode::Audit);
+    assert_eq!(config.policies, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.log.format, logs::LogFormat::Json);
+}
+
+#[test]
+fn the_file_may_be_named_by_the_environment() {
+    let folder = TempDir::new().unwrap();
+    let (file, other) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+    fs::write(&file, "listen: ':7'\n").unwrap();
+    fs::write(&other, "listen: ':8'\n").unwrap();
+    let variables = vec![(FILE_VARIABLE.to_owned(), file.display().to_string())];
+    let (config, _) = configuration(&parsed(&[]), variables.clone()).unwrap();
+    assert_eq!(config.listen.port(), 7);
+    let args = parsed(&["--config", &other.display().to_string()]);
+    let (config, _) = configuration(&args, variables).unwrap();
+    assert_eq!(config.listen.port(), 8, "the flag wins");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = TempDir::new().unwrap();
+    for (path, reason) in [
+        (folder.path().join("none.yaml"), "No such file"),
+        (folder.path().to_owned(), "is not a regular file"),
+    ] {
+        let name = path.display().to_string();
+        let problem = configuration(&parsed(&["--config", &name]), Vec::new()).unwrap_err();
+        let text = problem.to_string();
+        assert!(text.contains(&name) && text.contains(reason), "{text}");
+    }
+}
+
+#[test]
+fn the_help_names_every_limit_with_its_default() {
+    let help = Alone::command().render_long_help().to_string();
+    let limits = Config::default().limits;
+    for line in [
+        format!("limits.connections {} ", limits.connections.open),
+        format!("limits.handshake   {:?} ", limits.connections.handshake),
+        format!("limits.headers     {:?} ", limits.connections.headers),
+        format!("limits.streams     {} ", limits.connections.streams),
+        format!("limits.body        {}MiB ", limits.reviews.body_bytes >> 20),
+        format!(
+            "limits.bodies      {}MiB ",
+            limits.reviews.body_bytes_in_flight >> 20
+        ),
+        format!("limits.timeout     {:?} ", limits.reviews.timeout),
+        format!("shutdown.grace     {:?} ", Config::default().shutdown.grace),
+        format!("shutdown.drain     {:?} ", Config::default().shutdown.drain),
+    ] {
+        assert!(help.contains(&line), "{line} in\n{help}");
+    }
+}
+
+#[test]
+fn the_welcome_can_be_pasted() {
+    let welcome = Welcome {
+        address: "0.0.0.0:8443".parse().unwrap(),
+        admin: "127.0.0.1:9090".parse().unwrap(),
+        authority: Some(Path::new("certs/dev/ca.crt")),
+        certs: Path::new("certs/dev"),
+        mode: Mode::Enforce,
+        overview: &[
+            "meshery-replicas  three".to_owned(),
+            "mesh-mtls  strict".to_owned(),
+        ],
+        sample: Some(Path::new(SAMPLE_REVIEW)),
+    };
+    insta::assert_snapshot!(welcome.text());
+    let mounted = Welcome {
+        address: "[::]:8443".parse().unwrap(),
+        authority: None,
+        certs: Path::new("/certs"),
+        mode: Mode::Audit,
+        overview: &[],
+        ..welcome
+    };
+    insta::assert_snapshot!(mounted.text());
+}
+
+#[test]
+fn a_start_that_fails_says_what_to_do() {
+    let problem = ServeError::Bind {
+        address: "127.0.0.1:8443".parse().unwrap(),
+        key: "listen",
+        source: io::Error::from(io::ErrorKind::AddrInUse),
+    };
+    let finding = finding(&problem);
+    assert_eq!(
+        finding.message,
+        "cannot listen on 127.0.0.1:8443 (`listen`): address in use"
+    );
+    assert_eq!(
+        finding.help.as_deref(),
+        Some("give `listen` another address, or end what listens there")
+    );
+}

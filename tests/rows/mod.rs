@@ -1,0 +1,170 @@
+//! Rows of an expression with its variables, and what our engine gives for one.
+//!
+//! The notation is that of the program in `tests/kubernetes-cel`, so that the two compare as JSON.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bumpalo::Bump;
+use portcullis::cel::encode::{Notation, write};
+use portcullis::cel::env::{Env, Language, Messages};
+use portcullis::cel::eval::{Inputs, Limits, Unobserved, evaluate};
+use portcullis::cel::issue::Issue;
+use portcullis::cel::plan::{self, Program};
+use portcullis::cel::types::Type;
+use portcullis::cel::value::Value;
+use portcullis::cel::{check, parse};
+use portcullis::json;
+use portcullis::policy::compile::SLOTS;
+use serde_json::{Value as Row, json};
+
+/// What an expression gives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answer {
+    /// It does not compile.
+    Refused(String),
+    /// It was evaluated.
+    Evaluated {
+        /// The type the checker found.
+        static_type: String,
+        /// The value with all types, or the error.
+        result: Result<Row, String>,
+        /// What it cost.
+        cost: u64,
+    },
+    /// The engine broke.
+    Panicked(String),
+}
+
+/// Returns what our engine gives for a row.
+pub(crate) fn answer(row: &Row) -> Answer {
+    catch_unwind(AssertUnwindSafe(|| evaluated(row))).unwrap_or_else(|reason| {
+        let reason = reason
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| reason.downcast_ref::<&str>().copied());
+        Answer::Panicked(reason.unwrap_or("no reason").to_owned())
+    })
+}
+
+/// Reads an answer in the notation of the recordings.
+pub(crate) fn recorded(row: &Row) -> Answer {
+    let error = row["error"].as_str();
+    match (error, row["phase"].as_str()) {
+        (Some(error), Some("eval")) => evaluated_answer(row, Err(error.to_owned())),
+        (Some(error), Some("compile" | "program")) => Answer::Refused(error.to_owned()),
+        (Some(error), _) => Answer::Panicked(error.to_owned()),
+        (None, _) => evaluated_answer(row, Ok(normalised(&row["typed"]))),
+    }
+}
+
+fn evaluated_answer(row: &Row, result: Result<Row, String>) -> Answer {
+    Answer::Evaluated {
+        static_type: row["staticType"].as_str().unwrap_or_default().to_owned(),
+        result,
+        cost: row["cost"].as_u64().unwrap_or_default(),
+    }
+}
+
+/// The declarations a row asks for.
+fn environment(row: &Row) -> Env {
+    match row["env"].as_str() {
+        None | Some("dyn") => {
+            let names = row["vars"]
+                .as_object()
+                .into_iter()
+                .flat_map(|vars| vars.keys());
+            let slots = names.map(|name| (name.as_str(), Type::Dyn));
+            Env::new(slots, Language::Kubernetes)
+        }
+        _ => Env::new(SLOTS, Language::Kubernetes)
+            .without("settings")
+            .without("pod")
+            .with_messages(match row["env"].as_str() {
+                Some("admission") => Messages::None,
+                _ => Messages::Mutation,
+            }),
+    }
+}
+
+fn compile(expression: &str, env: &Env) -> Result<(Program, String), Vec<Issue>> {
+    let checked = check::check(parse::parse(expression)?, env)?;
+    Ok((plan::plan(&checked)?, checked.result.to_string()))
+}
+
+fn evaluated(row: &Row) -> Answer {
+    let expression = row["expr"].as_str().unwrap_or_default();
+    let (program, static_type) = match compile(expression, &environment(row)) {
+        Ok(compiled) => compiled,
+        Err(issues) => {
+            let messages: Vec<String> = issues.into_iter().map(|issue| issue.message).collect();
+            return Answer::Refused(messages.join("; "));
+        }
+    };
+    let arena = Bump::new();
+    let value = |value: &Row| Value::from(json::from_value(&arena, value));
+    let slots: Vec<Value<'_>> = match row["env"].as_str() {
+        None | Some("dyn") => {
+            let vars = row["vars"].as_object();
+            vars.into_iter()
+                .flat_map(|vars| vars.values())
+                .map(value)
+                .collect()
+        }
+        _ => SLOTS
+            .iter()
+            .map(|(name, _)| value(&row["vars"][*name]))
+            .collect(),
+    };
+    let inputs = Inputs {
+        slots: &slots,
+        variables: &[],
+        lookup: None,
+        authorizer: None,
+    };
+    let outcome = evaluate(
+        &program,
+        &inputs,
+        &arena,
+        Limits::default(),
+        &mut Unobserved,
+    );
+    Answer::Evaluated {
+        static_type,
+        result: match outcome.value {
+            Ok(value) => Ok(typed(&value)),
+            Err(fault) => Err(fault.to_string()),
+        },
+        cost: outcome.cost,
+    }
+}
+
+/// Shows a value with all its types; of a library's object only the type.
+fn typed(value: &Value<'_>) -> Row {
+    let text = write(value, Notation::Typed, MAX_VALUE_BYTES).whole();
+    normalised(&serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default())
+}
+
+/// More than any row makes.
+const MAX_VALUE_BYTES: usize = 64 << 20;
+
+fn sorted(mut entries: Vec<Row>) -> Row {
+    entries.sort_by_key(ToString::to_string);
+    json!({ "map": entries })
+}
+
+/// Sorts maps, and leaves out what an object holds besides its type.
+pub(crate) fn normalised(recorded: &Row) -> Row {
+    match recorded {
+        Row::Object(object) => match (object.get("map"), object.get("object")) {
+            (Some(Row::Array(entries)), _) => sorted(entries.iter().map(normalised).collect()),
+            (_, Some(inner)) => json!({ "object": { "type": inner["type"] } }),
+            _ => {
+                let fields = object.iter();
+                let fields = fields.map(|(key, value)| (key.clone(), normalised(value)));
+                Row::Object(fields.collect())
+            }
+        },
+        Row::Array(items) => items.iter().map(normalised).collect(),
+        other => other.clone(),
+    }
+}

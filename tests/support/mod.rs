@@ -1,0 +1,33 @@
+//! Real servers on loopback, in this process with a scripted admission or as the program itself, and
+//! real clients for them.
+
+#![allow(dead_code, reason = "each test binary uses its part of this")]
+
+pub(crate) mod admission;
+pub(crate) mod client;
+pub(crate) mod harness;
+pub(crate) mod process;
+pub(crate) mod secret;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long anything that must happen may take; generous, for machines that are busy.
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
+
+/// Asks `holds` until it answers with a value; panics with `what` after [`BOUND`].
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut holds: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + BOUND;
+    loop {
+        if let Some(value) = holds().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
