@@ -1,7 +1,7 @@
 //! Expressions with the value, type, cost or error that Kubernetes' own CEL environment gives.
 //!
-//! The recordings lie in the folder `$PORTCULLIS_CORPUS` (`cel.jsonl.gz`); without it nothing is
-//! compared, and the test says so.
+//! The recordings lie in the folder `$PORTCULLIS_CORPUS` (`cel.jsonl.gz`); the test is ignored
+//! unless asked for.
 
 #![expect(
     clippy::unwrap_used,
@@ -46,15 +46,13 @@ impl Tally {
     }
 }
 
-fn rows() -> Option<Vec<Row>> {
-    let folder = std::env::var_os("PORTCULLIS_CORPUS")?;
+fn rows() -> Vec<Row> {
+    let folder = std::env::var_os("PORTCULLIS_CORPUS").unwrap();
     let file = File::open(std::path::Path::new(&folder).join("cel.jsonl.gz")).unwrap();
     let lines = BufReader::new(GzDecoder::new(file)).lines();
-    Some(
-        lines
-            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-            .collect(),
-    )
+    lines
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect()
 }
 
 fn environment(row: &Row) -> Env {
@@ -151,11 +149,9 @@ fn normalised(recorded: &Row) -> Row {
 }
 
 #[test]
+#[ignore = "needs the recordings in $PORTCULLIS_CORPUS"]
 fn expressions_give_what_kubernetes_gives() {
-    let Some(rows) = rows() else {
-        println!("skipped: set PORTCULLIS_CORPUS to the folder with cel.jsonl.gz");
-        return;
-    };
+    let rows = rows();
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for row in &rows {
         let expression = row["expr"].as_str().unwrap();

@@ -228,11 +228,9 @@ fn versions_of_one_resource_are_equivalent_and_events_across_groups() {
 }
 
 #[test]
+#[ignore = "needs the recordings in $PORTCULLIS_CORPUS"]
 fn recorded_requests_agree_with_the_table() {
-    let Some(corpus) = std::env::var_os("PORTCULLIS_CORPUS") else {
-        eprintln!("SKIPPED recorded_requests_agree_with_the_table: PORTCULLIS_CORPUS is not set");
-        return;
-    };
+    let corpus = std::env::var_os("PORTCULLIS_CORPUS").unwrap();
     let mut checked = 0;
     for entry in std::fs::read_dir(std::path::Path::new(&corpus).join("reviews")).unwrap() {
         let body = std::fs::read(entry.unwrap().path()).unwrap();

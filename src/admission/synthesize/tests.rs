@@ -235,13 +235,9 @@ fn the_review_reads_as_the_request_it_is_made_of() {
 }
 
 #[test]
+#[ignore = "needs the recordings in $PORTCULLIS_CORPUS"]
 fn recorded_objects_become_the_requests_they_came_with() {
-    let Some(corpus) = std::env::var_os("PORTCULLIS_CORPUS") else {
-        eprintln!(
-            "SKIPPED recorded_objects_become_the_requests_they_came_with: PORTCULLIS_CORPUS is not set"
-        );
-        return;
-    };
+    let corpus = std::env::var_os("PORTCULLIS_CORPUS").unwrap();
     let (mut compared, mut changed) = (0, Vec::new());
     for entry in std::fs::read_dir(std::path::Path::new(&corpus).join("reviews")).unwrap() {
         let path = entry.unwrap().path();
