@@ -12,6 +12,7 @@ pub mod comparison;
 pub mod conversions;
 pub mod format;
 pub mod format_string;
+mod go_sort;
 pub mod ip;
 pub mod jsonpatch;
 pub mod lists;

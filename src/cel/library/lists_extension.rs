@@ -8,6 +8,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, Overload, cost};
 use super::super::types::Type;
 use super::super::value::{List, Value};
+use super::go_sort;
 use super::lists::{compare, is_comparable};
 use super::{LIST_CALL, allocating_list, global, member, no_such_overload};
 
@@ -219,7 +220,7 @@ fn slice<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
     }
     let part = match list {
         List::Document(items) => items.get(first..last).map(List::Document),
-        List::Values(items) => items.get(first..last).map(List::Values),
+        List::Values(items) | List::Joined(items) => items.get(first..last).map(List::Values),
     };
     match part {
         Some(part) => Ok(Value::List(part)),
@@ -323,7 +324,7 @@ fn sort_by_keys<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
     }
 }
 
-/// Sorts a list by its keys, stably; Go's order of equal keys is arbitrary.
+/// Sorts a list by its keys (`ext/lists.go`, `sortByAssociatedKeys`).
 fn sorted<'a>(call: &Call<'a>, list: &List<'a>, keys: &List<'a>) -> Result<'a> {
     if list.len() != keys.len() {
         return Err(call.fault(&format!(
@@ -343,8 +344,9 @@ fn sorted<'a>(call: &Call<'a>, list: &List<'a>, keys: &List<'a>) -> Result<'a> {
         return Err(call.fault("list elements must have the same type"));
     }
     let mut pairs = keys.iter().zip(list.iter()).collect::<Vec<_>>();
-    // NaN equals nothing and orders nothing; upstream leaves it wherever the algorithm does.
-    pairs.sort_by(|(a, _), (b, _)| compare(a, b).unwrap_or(Ordering::Equal));
+    go_sort::sort(&mut pairs, |(a, _), (b, _)| {
+        compare(a, b) == Some(Ordering::Less)
+    });
     call.reserve(pairs.len().saturating_mul(size_of::<Value<'_>>()))?;
     let items = call
         .arena

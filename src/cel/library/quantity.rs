@@ -4,7 +4,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::Value;
-use super::super::value::quantity::Quantity;
+use super::super::value::quantity::{Quantity, QuantityError};
 use super::{global, member, no_such_overload};
 
 /// The type of quantities.
@@ -174,7 +174,11 @@ fn quantity<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
 
 fn is_quantity<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
     match arguments {
-        [Value::String(text)] => Ok(Value::Bool(Quantity::parse(text).is_ok())),
+        // DIVERGES: what `quantity` finds too large is a quantity all the same (`large-quantity`).
+        [Value::String(text)] => Ok(Value::Bool(matches!(
+            Quantity::parse(text),
+            Ok(_) | Err(QuantityError::TooLarge)
+        ))),
         _ => no_such_overload(call),
     }
 }
