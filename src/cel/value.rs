@@ -115,6 +115,9 @@ pub enum List<'a> {
     Document(&'a [Json<'a>]),
     /// Values computed.
     Values(&'a [Value<'a>]),
+    /// Values computed by joining two lists, neither of them empty; apart from [`List::Values`]
+    /// because cel-go takes it apart where a path begins with an optional that holds it.
+    Joined(&'a [Value<'a>]),
 }
 
 /// A map: a document's, or one made by the expression.
@@ -238,9 +241,10 @@ impl<'a> Value<'a> {
             (Value::Cidr(a), Value::Cidr(b)) => a == b,
             (Value::Optional(None), Value::Optional(None)) => true,
             (Value::Optional(Some(a)), Value::Optional(Some(b))) => std::ptr::eq(*a, *b),
-            (Value::List(List::Values(a)), Value::List(List::Values(b))) => {
-                !a.is_empty() && std::ptr::eq(*a, *b)
-            }
+            (
+                Value::List(List::Values(a) | List::Joined(a)),
+                Value::List(List::Values(b) | List::Joined(b)),
+            ) => !a.is_empty() && std::ptr::eq(*a, *b),
             (Value::Map(Map::Computed(a)), Value::Map(Map::Computed(b))) => std::ptr::eq(*a, *b),
             _ => false,
         }
@@ -301,7 +305,7 @@ impl<'a> List<'a> {
     pub fn len(&self) -> usize {
         match self {
             List::Document(items) => items.len(),
-            List::Values(items) => items.len(),
+            List::Values(items) | List::Joined(items) => items.len(),
         }
     }
 
@@ -314,7 +318,7 @@ impl<'a> List<'a> {
     pub fn get(&self, index: usize) -> Option<Value<'a>> {
         match self {
             List::Document(items) => items.get(index).map(|item| Value::from(*item)),
-            List::Values(items) => items.get(index).copied(),
+            List::Values(items) | List::Joined(items) => items.get(index).copied(),
         }
     }
 

@@ -6,7 +6,7 @@ use portcullis::text::yaml::{self, Yaml};
 use super::rows::Answer;
 
 /// What a difference may do to a policy; that it admits more is not among them.
-const DIRECTIONS: [&str; 3] = ["fail-closed", "cost", "undecided"];
+const DIRECTIONS: [&str; 2] = ["fail-closed", "cost"];
 
 /// A known difference.
 pub(crate) struct Divergence {

@@ -3,6 +3,8 @@
 //! Semantics: cel-go `interpreter/attributes.go`, `applyQualifiers` and `refQualify`. Behind the
 //! first optional step every further one is optional too, and the result is an optional.
 
+use bumpalo::collections::Vec as ArenaVec;
+
 use crate::cel::ast::{NodeId, Presence};
 use crate::cel::error::{FaultKind, Result};
 use crate::cel::plan::{Attribute, Base, Key, Qualifier, is_key};
@@ -237,6 +239,16 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Value::Optional(Some(inner)) => self.native(node, *inner),
             Value::Type(name) => Ok(Value::String(name)),
             Value::Format(_) => Ok(value),
+            Value::List(List::Joined(items)) => {
+                self.call
+                    .step(u64::try_from(items.len()).unwrap_or(u64::MAX))?;
+                self.call.reserve(size_of_val(items))?;
+                let mut opened = ArenaVec::with_capacity_in(items.len(), self.call.arena);
+                for item in items {
+                    opened.push(self.native(node, *item)?);
+                }
+                Ok(Value::List(List::Values(opened.into_bump_slice())))
+            }
             value if value.is_opaque() => {
                 let message = format!("unsupported conversion of {}", value.type_name());
                 let message = self.call.arena.alloc_str(&message);
@@ -359,7 +371,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             }
         };
         let kind = match value {
-            Value::List(List::Document(_) | List::Values(_)) => FaultKind::IndexOutOfBounds(key),
+            Value::List(_) => FaultKind::IndexOutOfBounds(key),
             _ => FaultKind::NoSuchKey(key),
         };
         self.raise(qualifier.id, kind)

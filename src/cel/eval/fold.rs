@@ -157,7 +157,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             self.bind(node, fold, range, at)?;
             match self.predicate(node, fold) {
                 Ok(true) => {
-                    self.charge(COUNT)?;
+                    self.charge_steps(COUNT)?;
                     count += 1;
                 }
                 Ok(false) => {}
@@ -166,7 +166,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                 Err(fault) => error = Some(fault),
             }
         }
-        self.charge(IS_ONE)?;
+        self.charge_steps(IS_ONE)?;
         match error {
             Some(fault) => Err(fault),
             None => Ok(Value::Bool(count == 1)),
@@ -177,9 +177,9 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
     fn collect(&mut self, node: NodeId, fold: &'a Fold, range: Range<'a>) -> Result<'a> {
         let mut items = bumpalo::collections::Vec::new_in(self.call.arena);
         // `[value]` is a constant itself if the value is one.
-        let append = match &fold.transform {
-            Some(transform) if transform.is_constant() => CALL,
-            _ => CALL + LIST_COST,
+        let single = match &fold.transform {
+            Some(transform) if transform.is_constant() => 0,
+            _ => LIST_COST,
         };
         let mut error: Option<Error<'a>> = None;
         for at in 0..Self::length(range) {
@@ -202,7 +202,8 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                     }
                 }
             };
-            self.charge(append)?;
+            self.charge(single)?;
+            self.charge(CALL)?;
             match item {
                 Ok(item) => items.push(item),
                 Err(fault) if fault.is_fatal() => return Err(fault),

@@ -131,6 +131,8 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                     }),
                 )))
             }
+            (Value::List(a), other @ Value::List(_)) if a.is_empty() => Ok(other),
+            (whole @ Value::List(_), Value::List(b)) if b.is_empty() => Ok(whole),
             (Value::List(a), Value::List(b)) => {
                 self.call
                     .reserve((a.len() + b.len()) * size_of::<Value<'a>>())?;
@@ -138,7 +140,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                     bumpalo::collections::Vec::with_capacity_in(a.len() + b.len(), self.call.arena);
                 joined.extend(a.iter());
                 joined.extend(b.iter());
-                Ok(Value::List(List::Values(joined.into_bump_slice())))
+                Ok(Value::List(List::Joined(joined.into_bump_slice())))
             }
             (Value::Duration(a), Value::Duration(b)) => {
                 self.duration(node, a.nanos.checked_add(b.nanos))

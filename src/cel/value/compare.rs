@@ -111,7 +111,7 @@ impl Comparison {
         }
         match (a, b) {
             (List::Document(a), List::Document(b)) => return self.equal_arrays(a, b),
-            (List::Values(a), List::Values(b)) => {
+            (List::Values(a) | List::Joined(a), List::Values(b) | List::Joined(b)) => {
                 for (a, b) in a.iter().zip(b.iter()) {
                     if !self.equal(a, b)? {
                         return Ok(false);

@@ -66,7 +66,7 @@ impl<'a> Identity<'a> {
             Value::Ip(address) => Identity::Ip(address),
             Value::Cidr(Cidr { address, bits }) => Identity::Cidr(*address, *bits),
             Value::Optional(Some(inner)) => Identity::Pointer(std::ptr::from_ref(*inner).addr()),
-            Value::List(List::Values(items)) if !items.is_empty() => {
+            Value::List(List::Values(items) | List::Joined(items)) if !items.is_empty() => {
                 Identity::Pointer(items.as_ptr().addr())
             }
             Value::Map(Map::Computed(map)) => Identity::Pointer(std::ptr::from_ref(*map).addr()),
