@@ -8,6 +8,7 @@
 //! Semantics: apiserver `pkg/admission/plugin/policy/validating/dispatcher.go`, `Dispatch`.
 
 mod activation;
+pub mod authorizer;
 pub mod cluster;
 mod matching;
 pub mod observer;
@@ -20,6 +21,7 @@ use bumpalo::Bump;
 
 use crate::admission::review::AdmissionRequest;
 use crate::cel::eval::IsExpired;
+use crate::cel::value::access::Authorize;
 use crate::json::JsonError;
 use crate::policy::model::{FailurePolicy, Reading};
 use crate::policy::set::{BoundPolicy, PolicySet};
@@ -34,6 +36,8 @@ use verdict::{Decision, Outcome, Verdict};
 pub struct Options<'o> {
     /// What is known of the cluster.
     pub cluster: &'o dyn ClusterView,
+    /// Who is asked what the user of the request may do; without one, expressions that ask fail.
+    pub authorizer: Option<&'o dyn Authorize>,
     /// Asked now and then; `true` ends the evaluation with an error.
     pub is_expired: Option<&'o dyn IsExpired>,
     /// Which policies to apply.
@@ -89,7 +93,7 @@ pub fn validate_observed(
         return Ok(verdict);
     }
     let arena = Bump::with_capacity(arena_bytes(request));
-    let document = Document::parse(&arena, request)?;
+    let document = Document::parse(&arena, request, options.authorizer)?;
     for bound in candidates {
         let watch = Watch { options, observer };
         evaluate(set, bound, (&arena, &document), watch, &mut verdict);

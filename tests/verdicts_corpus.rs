@@ -106,6 +106,7 @@ fn reviews_are_decided_as_kubernetes_decides_them() {
         let request = review::parse(body.as_bytes()).unwrap();
         let options = Options {
             cluster: &cluster,
+            authorizer: None,
             is_expired: None,
             select: Select::All,
         };

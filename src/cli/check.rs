@@ -295,6 +295,7 @@ impl Against<'_> {
         let cluster = self.neighbours.around(request::key(manifest, owned));
         let options = Options {
             cluster: &cluster,
+            authorizer: None,
             is_expired: None,
             select: Select::All,
         };

@@ -7,6 +7,7 @@ use crate::admission::review::{
     AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation,
 };
 use crate::cel::value::Value;
+use crate::cel::value::access::{Access, Authorize, ResourceCheck, Subject};
 use crate::json::{self, Json, Object};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::PodMatching;
@@ -27,6 +28,8 @@ pub(super) struct Document<'a> {
     pub(super) old_object: Json<'a>,
     /// The variable `request`.
     request: Json<'a>,
+    /// The variables of the authorizer; none where there is nobody to ask.
+    access: &'a [Value<'a>],
 }
 
 impl<'a> Document<'a> {
@@ -34,6 +37,7 @@ impl<'a> Document<'a> {
     pub(super) fn parse(
         arena: &'a Bump,
         request: &'a AdmissionRequest<'_>,
+        authorizer: Option<&dyn Authorize>,
     ) -> Result<Self, EngineError> {
         let object = parse(arena, request.object).map_err(EngineError::Object)?;
         let old_object = parse(arena, request.old_object).map_err(EngineError::OldObject)?;
@@ -48,6 +52,7 @@ impl<'a> Document<'a> {
             object,
             old_object,
             request: variable,
+            access: authorizer.map_or(&[], |_| access(arena, request)),
         })
     }
 
@@ -61,7 +66,8 @@ impl<'a> Document<'a> {
         !self.namespace.is_empty() && !self.is_namespace()
     }
 
-    /// Returns the values of the slots of [`crate::policy::compile::SLOTS`].
+    /// Returns the values of the slots of [`crate::policy::compile::SLOTS`]; those of the authorizer
+    /// only if there is one.
     pub(super) fn slots(
         &self,
         arena: &'a Bump,
@@ -91,7 +97,9 @@ impl<'a> Document<'a> {
             // `variables` is read by its fields only.
             Json::Null,
         ];
-        arena.alloc_slice_fill_iter(values.into_iter().map(Value::from))
+        let values = values.into_iter().map(Value::from);
+        let values = values.chain(self.access.iter().copied());
+        bumpalo::collections::Vec::from_iter_in(values, arena).into_bump_slice()
     }
 
     /// The `metadata` and `spec` of the pod, or of the pod template of a workload.
@@ -147,6 +155,28 @@ fn parse<'a>(arena: &'a Bump, raw: Option<&'a RawValue>) -> Result<Json<'a>, jso
 
 fn object<'a>(arena: &'a Bump, entries: &[(&'a str, Json<'a>)]) -> Json<'a> {
     Json::Object(Object::new_in(arena, arena.alloc_slice_copy(entries)))
+}
+
+/// The values of `authorizer` and of `authorizer.requestResource`, which is about the resource as it
+/// was asked for, before the object was converted (apiserver `plugin/cel/activation.go`).
+fn access<'a>(arena: &'a Bump, request: &'a AdmissionRequest<'_>) -> &'a [Value<'a>] {
+    let (resource, subresource) = match &request.request_resource {
+        Some(sent) => (sent, &request.request_sub_resource),
+        None => (&request.resource, &request.sub_resource),
+    };
+    let subject = Subject::Requester;
+    let check = ResourceCheck {
+        subject,
+        group: &resource.group,
+        resource: &resource.resource,
+        subresource,
+        namespace: &request.namespace,
+        name: &request.name,
+        field_selector: "",
+        label_selector: "",
+    };
+    let values = [Access::Authorizer(subject), Access::Resource(check)];
+    arena.alloc_slice_copy(&values.map(|access| Value::Access(arena.alloc(access))))
 }
 
 /// Builds `request`: what JSON would leave out because it is empty is absent; `uid`, `object` and

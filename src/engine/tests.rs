@@ -62,6 +62,7 @@ fn decide(set: &PolicySet, body: &[u8], cluster: &Objects) -> Verdict {
     let request = review::parse(body).unwrap();
     let options = Options {
         cluster,
+        authorizer: None,
         is_expired: None,
         select: Select::All,
     };
@@ -442,6 +443,7 @@ fn an_object_that_is_no_document_is_an_error_of_the_request() {
     let objects = Objects::default();
     let options = Options {
         cluster: &objects,
+        authorizer: None,
         is_expired: None,
         select: Select::All,
     };

@@ -102,7 +102,7 @@ impl<'a> Run<'a, '_> {
             slots,
             variables: variables.into_bump_slice(),
             lookup: Some(self.options.cluster.as_lookup()),
-            authorizer: None,
+            authorizer: self.options.authorizer,
         })
     }
 

@@ -292,6 +292,7 @@ impl Admission for Policies {
         let deadline = Deadline::new(deadline);
         let options = Options {
             cluster: &self.cluster,
+            authorizer: None,
             is_expired: Some(&deadline),
             select: Select::Only(endpoint.failure_policy),
         };

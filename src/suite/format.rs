@@ -23,6 +23,7 @@ use super::reader::Reader;
 use crate::admission::review::{GroupVersionResource, Operation};
 use crate::admission::synthesize::User;
 use crate::diagnostics::Diagnostic;
+use crate::engine::authorizer::Rules;
 use crate::text::yaml::{self, Entry, Yaml};
 use crate::text::{Source, Span, nearest};
 
@@ -61,6 +62,8 @@ pub struct Case {
     pub settings: Vec<(String, Value, Span)>,
     /// Other objects of the cluster, with their places.
     pub cluster: Vec<(Value, Span)>,
+    /// What the authorizer says, if it is said.
+    pub authorizer: Option<Rules>,
     /// What is to become of it.
     pub expect: Expect,
 }
@@ -88,7 +91,7 @@ pub struct Request {
 
 const FILE_KEYS: [&str; 3] = ["policies", "base", "cases"];
 
-const CASE_KEYS: [&str; 11] = [
+const CASE_KEYS: [&str; 12] = [
     "name",
     "set",
     "remove",
@@ -99,6 +102,7 @@ const CASE_KEYS: [&str; 11] = [
     "namespaceObject",
     "settings",
     "cluster",
+    "authorizer",
     "expect",
 ];
 
@@ -247,6 +251,7 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
             Vec::new()
         }
     });
+    let authorizer = get("authorizer").and_then(|entry| read_rules(reader, &entry.value));
     let expect = match get("expect") {
         Some(entry) => Expect::read(reader, &entry.value),
         None => {
@@ -274,8 +279,22 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
         namespace_object: namespace.map(Value::Object),
         settings: settings.unwrap_or_default(),
         cluster: cluster.unwrap_or_default(),
+        authorizer,
         expect: expect?,
     })
+}
+
+fn read_rules(reader: &mut Reader<'_>, node: &Yaml) -> Option<Rules> {
+    match Rules::read(&node.to_json()) {
+        Ok(rules) => Some(rules),
+        Err(error) => {
+            let message = format!("`authorizer` cannot be used: {error}");
+            let help = "write a list: `[{verb: delete, group: apps, resource: deployments, \
+                        decision: deny}]`; the first rule that fits answers, none allows nothing";
+            reader.error(node.span, "test/wrong-type", message, help);
+            None
+        }
+    }
 }
 
 /// The objects of a case before it is clear which is which.

@@ -11,6 +11,7 @@ use super::format::{Case, TestFile};
 use super::path::kind_name;
 use crate::admission::resources::Resources;
 use crate::admission::synthesize::{OwnedRequest, Synthesis, User};
+use crate::cel::value::access::Authorize;
 use crate::diagnostics::Diagnostic;
 use crate::engine::cluster::Objects;
 use crate::engine::observer::{Held, Observer};
@@ -87,8 +88,14 @@ impl UnderTest {
         let set = with_params.as_ref().unwrap_or(set);
         let owned = self.request(file, case)?;
         let cluster = Objects::new(self.cluster(file, case, &owned)?);
+        let user = case.request.user.clone().unwrap_or_default();
+        let asked = case
+            .authorizer
+            .as_ref()
+            .map(|rules| rules.for_user(&user.username));
         let options = Options {
             cluster: &cluster,
+            authorizer: asked.as_ref().map(|asked| asked as &dyn Authorize),
             is_expired: None,
             select: Select::All,
         };

@@ -468,9 +468,9 @@ fn whole_cases_are_answered_line_by_line() {
     let output = Folder::with(&[]).run_with("check --jsonl", &input);
     assert_eq!(output.code, Some(2), "{output:?}");
     insta::assert_snapshot!(output.out, @r#"
-    {"id":"one","allowed":true,"message":null,"warnings":[],"auditAnnotations":{},"patched":null}
+    {"id":"one","allowed":true,"message":null,"warnings":[],"auditAnnotations":{},"validationFailure":null,"patched":null}
     {"id":null,"error":"not JSON: expected ident at line 1 column 2"}
-    {"id":"two","allowed":false,"message":"configmaps \"m-\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no","warnings":[],"auditAnnotations":{"validation_failure":"[{\"message\":\"no\",\"policy\":\"p\",\"binding\":\"b\",\"expressionIndex\":0,\"validationActions\":[\"Deny\",\"Audit\"]}]"},"patched":null}
+    {"id":"two","allowed":false,"message":"configmaps \"m-\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no","warnings":[],"auditAnnotations":{},"validationFailure":"[{\"message\":\"no\",\"policy\":\"p\",\"binding\":\"b\",\"expressionIndex\":0,\"validationActions\":[\"Deny\",\"Audit\"]}]","patched":null}
     {"id":7,"error":"`request` is missing or no object"}
     "#);
 }

@@ -1,22 +1,27 @@
 //! `check --jsonl`: whole cases from standard input, one a line, each with its own policies.
 //!
 //! A case has `id`, `policies`, `bindings`, `params`, `namespaces`, `context` (other objects),
-//! `request` (fields of an AdmissionRequest), `object` and `oldObject`, and is decided as given:
-//! nothing is filled in. The answer has `id` and `allowed`, `message` as the API server words the
-//! first denial, `warnings`, `auditAnnotations` and `patched`; or `id` and `error`.
+//! `request` (fields of an AdmissionRequest), `object` and `oldObject`, and what the authorizer would
+//! say (`authorizer`, with `rules` as a test has them). It is decided as given, unless `defaults` is
+//! true: then built-in objects get what the API server fills in. The answer has `id` and `allowed`, `message` as the API server words the
+//! first denial, `warnings`, the policies' `auditAnnotations`, the violations that are recorded
+//! (`validationFailure`) and `patched`; or `id` and `error`.
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use crate::admission::review::{self, AdmissionRequest};
+use crate::admission::{decode, defaults};
+use crate::cel::value::access::Authorize;
 use crate::cli::{Exit, note, parallel};
 use crate::diagnostics::Diagnostic;
+use crate::engine::authorizer::Rules;
 use crate::engine::cluster::Objects;
 use crate::engine::respond::{self, Mode};
 use crate::engine::verdict::{Decision, Verdict};
 use crate::engine::{self, Options, Select};
-use crate::policy::model::{Documents, PolicyKind};
+use crate::policy::model::{Documents, PolicyKind, ValidationAction};
 use crate::policy::read;
 use crate::policy::set::PolicySet;
 use crate::sources::files;
@@ -67,24 +72,51 @@ fn decide(case: &Value) -> Result<Value, String> {
         .into_iter()
         .flat_map(|key| items(case, key));
     let cluster = Objects::new(around.cloned().collect());
+    let rules = match case.pointer("/authorizer/rules") {
+        Some(rules) => {
+            Rules::read(rules).map_err(|error| format!("`authorizer.rules`: {error}"))?
+        }
+        None => Rules::default(),
+    };
+    let user = case.pointer("/request/userInfo/username");
+    let asked = rules.for_user(user.and_then(Value::as_str).unwrap_or_default());
     let options = Options {
         cluster: &cluster,
+        authorizer: case.get("authorizer").map(|_| &asked as &dyn Authorize),
         is_expired: None,
         select: Select::All,
     };
     let verdict = engine::validate(&set, &request, options).map_err(|error| error.to_string())?;
-    let annotations = respond::audit_annotations(&verdict, Mode::Enforce);
-    let annotations = annotations
-        .into_iter()
-        .map(|(key, value)| (key, value.into()));
     Ok(json!({
         "id": case.get("id"),
         "allowed": !verdict.is_denied(),
         "message": message(&verdict, &request),
         "warnings": respond::warnings(&verdict, Mode::Enforce),
-        "auditAnnotations": annotations.collect::<Map<String, Value>>(),
+        "auditAnnotations": audit_annotations(&verdict),
+        "validationFailure": validation_failure(&verdict),
         "patched": null,
     }))
+}
+
+/// The annotations that policies make.
+fn audit_annotations(verdict: &Verdict) -> Map<String, Value> {
+    let own = verdict.audit_annotations.iter();
+    own.map(|(key, value)| (key.clone(), value.as_str().into()))
+        .collect()
+}
+
+/// The annotation that the API server's own plugin makes of the violations that are recorded: it has
+/// room for the first one.
+fn validation_failure(verdict: &Verdict) -> Option<String> {
+    let mut decisions = verdict.decisions.iter();
+    let first = decisions.find(|it| it.actions.contains(&ValidationAction::Audit))?;
+    Some(go_escaped(&respond::failures(&[first])))
+}
+
+/// Escapes what Go escapes in JSON so that it can stand in HTML.
+fn go_escaped(json: &str) -> String {
+    let escaped = json.replace('<', "\\u003c").replace('>', "\\u003e");
+    escaped.replace('&', "\\u0026")
 }
 
 fn items<'c>(case: &'c Value, key: &str) -> impl Iterator<Item = &'c Value> {
@@ -120,8 +152,16 @@ fn body(case: &Value) -> Result<String, String> {
     };
     request.entry("uid").or_insert_with(|| "case".into());
     for key in ["object", "oldObject"] {
-        if let Some(object) = case.get(key) {
-            request.insert(key.to_owned(), object.clone());
+        let own = case.get(key).or_else(|| request.get(key));
+        if let Some(object) = own {
+            let mut object = object.clone();
+            if let (Value::Object(fields), Some(Value::Bool(true))) =
+                (&mut object, case.get("defaults"))
+            {
+                decode::built_in(fields);
+                defaults::apply(fields);
+            }
+            request.insert(key.to_owned(), object);
         }
     }
     let review = json!({

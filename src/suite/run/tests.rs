@@ -193,6 +193,45 @@ fn parameters_and_the_namespace_are_those_of_the_case() {
 }
 
 #[test]
+fn the_authorizer_answers_by_the_rules_of_the_case() {
+    let policy = "// ---
+// name: p
+// match: {resources: [v1/configmaps]}
+// ---
+// @require the requester may delete it
+authorizer.requestResource.check('delete').allowed()
+// @require the robot may read the metrics
+authorizer.serviceAccount('ci', 'robot').path('/metrics').check('get').allowed()
+";
+    let under_test = under_test(policy, "p.cel");
+    let robot = "{user: 'system:serviceaccount:ci:robot', path: /metrics, verb: get}";
+    for (case, end) in [
+        (
+            "expect: {error: ['/: authorizer.requestResource$/', '/: authorizer$/']}".to_owned(),
+            "passed",
+        ),
+        (
+            format!(
+                "authorizer: [{robot}, {{resource: configmaps, name: a, verb: delete}}], expect: admit"
+            ),
+            "passed",
+        ),
+        (
+            format!("authorizer: [{robot}], expect: {{deny: the requester may delete it}}"),
+            "passed",
+        ),
+        (
+            "authorizer: [{resource: configmaps}], expect: {deny: the robot may read the metrics}"
+                .to_owned(),
+            "passed",
+        ),
+    ] {
+        let (outcomes, _) = outcomes(&under_test, &format!("- {{name: c, {case}}}"));
+        assert_eq!(outcomes, [end], "{case}");
+    }
+}
+
+#[test]
 fn coverage_says_what_was_never_seen() {
     let under_test = under_test(POLICY, "p.cel");
     let (_, tally) = outcomes(
