@@ -43,14 +43,16 @@ pub enum Messages {
 }
 
 /// The types that may be named, as values of `type(x)`.
-const TYPES: [(&str, Type); 16] = [
+///
+/// Of those of Kubernetes' libraries only addresses and networks have names (apiserver
+/// `pkg/cel/library/ip.go` and `cidr.go`, `cel.Types`).
+const TYPES: [(&str, Type); 15] = [
     ("bool", Type::Bool),
     ("bytes", Type::Bytes),
     ("double", Type::Double),
     ("google.protobuf.Duration", Type::Duration),
     ("google.protobuf.Timestamp", Type::Timestamp),
     ("int", Type::Int),
-    ("kubernetes.Quantity", Type::Opaque("kubernetes.Quantity")),
     ("list", Type::List(&Type::Dyn)),
     ("map", Type::Map(&Type::Dyn, &Type::Dyn)),
     ("net.CIDR", Type::Opaque("net.CIDR")),
