@@ -19,13 +19,14 @@ mod guard;
 pub mod issue;
 mod lex;
 pub mod library;
-mod macros;
+pub mod macros;
 pub mod parse;
 pub mod pattern;
 pub mod plan;
 pub mod trace;
 pub mod types;
 pub mod value;
+pub mod version;
 
 #[cfg(test)]
 mod tests;

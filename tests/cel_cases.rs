@@ -1,9 +1,10 @@
 //! Our own recorded cases: what Kubernetes gives for an expression, row by row.
 //!
 //! `tests/cases/cel.jsonl` holds them, recorded with the program of `tests/kubernetes-cel`: every
-//! function and macro, and every difference that generated expressions ever showed. To record the
-//! answers of `tests/cases/cel.jsonl` anew, run
-//! `PORTCULLIS_RECORD=1 cargo test --test cel_cases` where the program has been built.
+//! function and macro, and every difference that generated expressions ever showed. Those of
+//! `tests/cases/versions.jsonl` are of a version each: what is there in it, and what is not yet. To
+//! record the answers anew, run `PORTCULLIS_RECORD=1 cargo test --test cel_cases` where the program has
+//! been built.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,11 +25,21 @@ use portcullis::cel::library;
 use rows::Answer;
 use serde_json::{Map, Value as Row, json};
 
-fn cases() -> Vec<Row> {
-    let text = include_str!("cases/cel.jsonl");
-    text.lines()
+/// The files of `tests/cases` with their texts.
+const FILES: [(&str, &str); 2] = [
+    ("cel.jsonl", include_str!("cases/cel.jsonl")),
+    ("versions.jsonl", include_str!("cases/versions.jsonl")),
+];
+
+fn read(text: &str) -> Vec<Row> {
+    let lines = text.lines();
+    lines
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+fn cases() -> Vec<Row> {
+    FILES.iter().flat_map(|(_, text)| read(text)).collect()
 }
 
 /// The row with the object that most cases read, unless it has variables of its own.
@@ -37,6 +48,9 @@ fn with_variables(case: &Row) -> Row {
     if row.get("vars").is_none() {
         let text = include_str!("cases/variables.json");
         row["vars"] = serde_json::from_str(text).unwrap();
+    }
+    if row.get("version").is_some() {
+        row["envMode"] = "new".into();
     }
     row
 }
@@ -47,23 +61,26 @@ fn record() {
         println!("nothing recorded: tests/kubernetes-cel is not built");
         return;
     };
-    let cases = cases();
-    let asked: Vec<Row> = cases.iter().map(with_variables).collect();
-    let (answers, ()) = Oracle::start(program).ask(&asked, || ());
-    let mut text = String::new();
-    for (case, answer) in cases.iter().zip(answers) {
-        let mut row = Map::new();
-        for key in ["expr", "env", "vars"] {
-            row.extend(case.get(key).map(|value| (key.to_owned(), value.clone())));
+    let mut oracle = Oracle::start(program);
+    for (name, text) in FILES {
+        let cases = read(text);
+        let asked: Vec<Row> = cases.iter().map(with_variables).collect();
+        let (answers, ()) = oracle.ask(&asked, || ());
+        let mut text = String::new();
+        for (case, answer) in cases.iter().zip(answers) {
+            let mut row = Map::new();
+            for key in ["expr", "env", "version", "vars"] {
+                row.extend(case.get(key).map(|value| (key.to_owned(), value.clone())));
+            }
+            for key in ["staticType", "typed", "error", "phase", "cost"] {
+                row.extend(answer.get(key).map(|value| (key.to_owned(), value.clone())));
+            }
+            text.push_str(&Row::Object(row).to_string());
+            text.push('\n');
         }
-        for key in ["staticType", "typed", "error", "phase", "cost"] {
-            row.extend(answer.get(key).map(|value| (key.to_owned(), value.clone())));
-        }
-        text.push_str(&Row::Object(row).to_string());
-        text.push('\n');
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+        std::fs::write(folder.join(name), text).unwrap();
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/cel.jsonl");
-    std::fs::write(path, text).unwrap();
 }
 
 #[test]
@@ -101,8 +118,8 @@ fn recorded_cases_give_what_kubernetes_gave() {
         };
         if !agrees {
             differences.push(format!(
-                "{}\n    ours     {ours:?}\n    recorded {recorded:?}",
-                case["expr"]
+                "{} {}\n    ours     {ours:?}\n    recorded {recorded:?}",
+                case["expr"], case["version"]
             ));
         }
     }
@@ -153,6 +170,33 @@ fn every_function_and_macro_has_a_recorded_case() {
         })
         .collect();
     assert!(missing.is_empty(), "no recorded case calls {missing:?}");
+}
+
+#[test]
+fn every_version_that_brings_something_has_a_case_of_it_and_of_its_lack() {
+    let minors: BTreeSet<u8> = library::functions()
+        .flat_map(|function| function.overloads)
+        .filter_map(|overload| match overload.since {
+            Since::Kubernetes(minor) if minor > 30 => Some(minor),
+            _ => None,
+        })
+        .collect();
+    let cases = cases();
+    for minor in minors {
+        let of = |minor: u8| {
+            let version = Row::from(format!("1.{minor}"));
+            cases.iter().filter(move |case| case["version"] == version)
+        };
+        let is_refused = |case: &&Row| case["phase"] == "compile";
+        let lacked: BTreeSet<&str> = of(minor - 1)
+            .filter(is_refused)
+            .filter_map(|case| case["expr"].as_str())
+            .collect();
+        let came = of(minor)
+            .filter(|case| !is_refused(case))
+            .filter(|case| case["expr"].as_str().is_some_and(|it| lacked.contains(it)));
+        assert!(came.count() > 0, "nothing of 1.{minor}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod call;
 mod fold;
 mod format;
+mod later;
 mod message;
 pub mod operators;
 mod unify;

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::function::{Function, Overload, Since};
 use super::library;
 use super::types::{Inferred, Type};
+use super::version::KubernetesVersion;
 
 /// The declarations an expression is checked against.
 #[derive(Debug, Clone)]
@@ -14,6 +15,7 @@ pub struct Env {
     slots: Vec<Slot>,
     variables: Vec<(String, Inferred)>,
     language: Language,
+    version: KubernetesVersion,
     messages: Messages,
 }
 
@@ -44,8 +46,8 @@ pub enum Messages {
 
 /// The types that may be named, as values of `type(x)`.
 ///
-/// Of those of Kubernetes' libraries only addresses and networks have names (apiserver
-/// `pkg/cel/library/ip.go` and `cidr.go`, `cel.Types`).
+/// Of those of Kubernetes' libraries only addresses and networks have names there (apiserver
+/// `pkg/cel/library/ip.go` and `cidr.go`, `cel.Types`), since 1.30 and so in every version we know.
 const TYPES: [(&str, Type); 15] = [
     ("bool", Type::Bool),
     ("bytes", Type::Bytes),
@@ -85,6 +87,7 @@ impl Env {
             slots,
             variables: Vec::new(),
             language,
+            version: KubernetesVersion::default(),
             messages: Messages::None,
         }
     }
@@ -104,6 +107,18 @@ impl Env {
     /// Returns which functions may be used.
     pub fn language(&self) -> Language {
         self.language
+    }
+
+    /// Leaves out what came after a version of Kubernetes; without this everything is there.
+    #[must_use]
+    pub fn with_version(mut self, version: KubernetesVersion) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Returns the version of Kubernetes that expressions are written for.
+    pub fn version(&self) -> KubernetesVersion {
+        self.version
     }
 
     /// Takes the declaration of a variable back: `params` of a policy without parameters.
@@ -148,12 +163,13 @@ impl Env {
         self.variables.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Returns a function that may be used, by its name.
+    /// Returns a function of the language by its name; none of its overloads may be allowed yet in
+    /// the version of Kubernetes.
     pub fn function(&self, name: &str) -> Option<&'static Function> {
         FUNCTIONS
             .get(name)
             .copied()
-            .filter(|function| self.has_some_of(function))
+            .filter(|function| function.overloads.iter().any(|it| self.speaks(it)))
             .filter(|function| self.has_library(function))
     }
 
@@ -169,7 +185,10 @@ impl Env {
     pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
         FUNCTIONS
             .values()
-            .filter(|function| self.has_some_of(function) && !function.name.contains('@'))
+            .filter(|function| {
+                let mut overloads = function.overloads.iter();
+                overloads.any(|it| self.allows(it)) && !function.name.contains('@')
+            })
             .map(|function| function.name)
     }
 
@@ -181,15 +200,13 @@ impl Env {
             .map(|(name, declared)| (*name, declared))
     }
 
-    fn has_some_of(&self, function: &Function) -> bool {
-        function
-            .overloads
-            .iter()
-            .any(|overload| self.allows(overload))
-    }
-
     /// Says whether an overload may be used.
     pub fn allows(&self, overload: &Overload) -> bool {
+        self.speaks(overload) && self.version.has(overload.since)
+    }
+
+    /// Says whether an overload is part of the language, in whatever version.
+    pub fn speaks(&self, overload: &Overload) -> bool {
         self.language == Language::Extended || overload.since != Since::Extension
     }
 }

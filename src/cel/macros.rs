@@ -1,11 +1,17 @@
 //! The macros: calls that the parser turns into expressions of their own kind.
 //!
 //! Kubernetes has cel-go's standard macros, the two-variable comprehensions, `optMap`, `optFlatMap`
-//! and `sortBy` (`environment/base.go`); `cel.bind` is ours.
+//! and `sortBy` (`environment/base.go`); `cel.bind` is ours. All are expanded whatever the version of
+//! Kubernetes; the checker refuses those that the version lacks (`check/later.rs`).
 
 use super::ast::{Bind, Call, Expr, Fold, FoldKind, NodeId, OptMap, OptMapResult};
+use super::function::Since;
 use super::issue::Issue;
 use super::parse::Converter;
+
+/// Since when macros take two variables: `ext.TwoVarComprehensions` in apiserver
+/// `pkg/cel/environment/base.go`.
+pub const TWO_VARIABLES: Since = Since::Kubernetes(32);
 
 /// What became of a call.
 pub(super) enum Expansion {
@@ -17,6 +23,17 @@ pub(super) enum Expansion {
 
 /// The hidden name of the list that `sortBy` sorts.
 const SORT_INPUT: &str = "@__sortBy_input__";
+
+/// The function that `sortBy` calls.
+const SORT_BY_KEYS: &str = "@sortByAssociatedKeys";
+
+/// Returns the name that stands in the text where a function of this name is called.
+pub(super) fn written(function: &'static str) -> &'static str {
+    match function {
+        SORT_BY_KEYS => "sortBy",
+        name => name,
+    }
+}
 
 /// Expands `call` if it is a macro: by name, style and number of arguments.
 pub(super) fn expand(converter: &mut Converter<'_>, call: &Call) -> Expansion {
@@ -204,7 +221,7 @@ fn sort_by(
     );
     let keys = converter.ast.add(keys, converter.ast.span(key));
     let sorted = Call {
-        function: "@sortByAssociatedKeys".to_owned(),
+        function: SORT_BY_KEYS.to_owned(),
         function_span: call.function_span,
         target: Some(input),
         arguments: vec![keys],

@@ -4,6 +4,7 @@ use portcullis::text::Source;
 use portcullis::text::yaml::{self, Yaml};
 
 use super::rows::Answer;
+use serde_json::Value as Row;
 
 /// What a difference may do to a policy; that it admits more is not among them.
 const DIRECTIONS: [&str; 2] = ["fail-closed", "cost"];
@@ -12,6 +13,10 @@ const DIRECTIONS: [&str; 2] = ["fail-closed", "cost"];
 pub(crate) struct Divergence {
     /// An expression that shows it.
     pub(crate) expression: String,
+    /// The variables it reads, unless all are `dyn`.
+    env: Option<String>,
+    /// The version of Kubernetes it is written for, unless that makes no difference.
+    version: Option<String>,
     /// A part of our error, if it is one.
     pub(crate) ours: Option<String>,
 }
@@ -41,11 +46,24 @@ fn divergence(row: &Yaml) -> Divergence {
     );
     Divergence {
         expression: text("expression").unwrap(),
+        env: text("env"),
+        version: text("version"),
         ours: text("ours"),
     }
 }
 
 impl Divergence {
+    /// Makes a row ask for the environment that shows it.
+    pub(crate) fn set(&self, row: &mut Row) {
+        if let Some(env) = &self.env {
+            row["env"] = env.as_str().into();
+        }
+        if let Some(version) = &self.version {
+            row["version"] = version.as_str().into();
+            row["envMode"] = "new".into();
+        }
+    }
+
     /// Says whether an answer of ours shows it.
     pub(crate) fn explains(&self, ours: &Answer) -> bool {
         match (ours, &self.ours) {

@@ -3,7 +3,8 @@
 //!
 //! Runs against the program of `tests/kubernetes-cel`; where that has not been built
 //! (`cargo bench --bench kubernetes` builds it) nothing is compared, and the test says so.
-//! `PORTCULLIS_DIFFERENTIAL=500000` sets how many expressions, `PORTCULLIS_SEED` which; whatever
+//! `PORTCULLIS_DIFFERENTIAL=500000` sets how many expressions, `PORTCULLIS_SEED` which, and
+//! `PORTCULLIS_VERSION=1.31` for which version of Kubernetes (by default all is there); whatever
 //! differs is reduced, printed with a row for `tests/cases/cel.jsonl`, and fails the test.
 
 #![expect(
@@ -24,6 +25,7 @@ mod rows;
 mod tree;
 mod types;
 mod variables;
+mod versions;
 
 use std::collections::BTreeMap;
 
@@ -81,7 +83,13 @@ fn difference(ours: &Answer, theirs: &Answer) -> Option<Aspect> {
 }
 
 fn row(variables: &Variables, expression: &Tree) -> Row {
-    json!({ "expr": expression.to_string(), "env": variables.env, "vars": variables.values })
+    let text = expression.to_string();
+    let mut row = json!({ "expr": text, "env": variables.env, "vars": variables.values });
+    if let Ok(version) = std::env::var("PORTCULLIS_VERSION") {
+        row["version"] = version.into();
+        row["envMode"] = "new".into();
+    }
+    row
 }
 
 /// Returns where an expression differs, however often Kubernetes is asked.
@@ -313,7 +321,8 @@ fn known_differences_still_differ() {
     let mut oracle = Oracle::start(program);
     let variables = variables::untyped();
     for divergence in divergences::read() {
-        let row = row(&variables, &Tree::leaf(&divergence.expression));
+        let mut row = row(&variables, &Tree::leaf(&divergence.expression));
+        divergence.set(&mut row);
         let (aspect, ours, theirs) = settled(&mut oracle, &row)
             .unwrap_or_else(|| panic!("`{}` differs no more", divergence.expression));
         assert!(

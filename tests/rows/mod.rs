@@ -12,6 +12,7 @@ use portcullis::cel::issue::Issue;
 use portcullis::cel::plan::{self, Program};
 use portcullis::cel::types::Type;
 use portcullis::cel::value::Value;
+use portcullis::cel::version::KubernetesVersion;
 use portcullis::cel::{check, parse};
 use portcullis::json;
 use portcullis::policy::compile::SLOTS;
@@ -67,7 +68,9 @@ fn evaluated_answer(row: &Row, result: Result<Row, String>) -> Answer {
 
 /// The declarations a row asks for.
 fn environment(row: &Row) -> Env {
-    match row["env"].as_str() {
+    let version = row["version"].as_str().map(str::parse::<KubernetesVersion>);
+    let version = version.map_or_else(KubernetesVersion::default, Result::unwrap);
+    let env = match row["env"].as_str() {
         None | Some("dyn") => {
             let names = row["vars"]
                 .as_object()
@@ -83,7 +86,8 @@ fn environment(row: &Row) -> Env {
                 Some("admission") => Messages::None,
                 _ => Messages::Mutation,
             }),
-    }
+    };
+    env.with_version(version)
 }
 
 fn compile(expression: &str, env: &Env) -> Result<(Program, String), Vec<Issue>> {

@@ -154,9 +154,13 @@ impl Checker<'_> {
                 _ => result,
             };
         }
+        if self.refuse_later_function(call, (function, style), arguments) {
+            return Inferred::Error;
+        }
         let forms: Vec<String> = function
             .overloads
             .iter()
+            .filter(|it| self.env.allows(it))
             .map(|it| it.form(function))
             .collect();
         let types = self.shown(arguments);
@@ -182,7 +186,7 @@ impl Checker<'_> {
     }
 
     /// The result of a signature for these arguments, if it takes them.
-    fn instance(
+    pub(super) fn instance(
         &mut self,
         params: &'static [Type],
         result: &'static Type,

@@ -10,6 +10,9 @@ use super::Checker;
 
 impl Checker<'_> {
     pub(super) fn visit_fold(&mut self, id: NodeId, fold: &Fold) -> Inferred {
+        if self.refuse_later_fold(id, fold) {
+            return Inferred::Error;
+        }
         let range = self.visit(fold.range);
         let range = self.unifier.substitute(&range);
         let (first, second) = self.variables(fold, &range);

@@ -5,7 +5,15 @@ use super::super::function::{Body, Call, Cost, Function, Overload, cost};
 use super::super::types::Type;
 use super::super::value::Value;
 use super::super::value::access::{Access, ResourceCheck, Subject};
-use super::{member, no_such_overload};
+use super::no_such_overload;
+
+/// Kubernetes has the authorizer since 1.27.
+const SINCE: u8 = 27;
+
+/// The selectors came later, behind the feature gate `AuthorizeWithSelectors`: on by default since 1.32.
+///
+/// DIVERGES: `selectors-before-1.31`.
+const SINCE_SELECTORS: u8 = 31;
 
 /// The type of the variable `authorizer`.
 pub const AUTHORIZER: Type = Type::Opaque("kubernetes.authorization.Authorizer");
@@ -22,7 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "path",
         "Asks about a URL path.",
-        &[member(
+        &[asking(
             "authorizer_path",
             &[AUTHORIZER, Type::String],
             PATH_CHECK,
@@ -33,7 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "group",
         "Asks about an API group.",
-        &[member(
+        &[asking(
             "authorizer_group",
             &[AUTHORIZER, Type::String],
             GROUP_CHECK,
@@ -44,7 +52,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "serviceAccount",
         "Asks for a service account, by namespace and name, instead of the user.",
-        &[member(
+        &[asking(
             "authorizer_serviceaccount",
             &[AUTHORIZER, Type::String, Type::String],
             AUTHORIZER,
@@ -55,7 +63,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "resource",
         "Asks about a resource of an API group.",
-        &[member(
+        &[asking(
             "groupcheck_resource",
             &[GROUP_CHECK, Type::String],
             RESOURCE_CHECK,
@@ -85,25 +93,31 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "fieldSelector",
         "Narrows the question to objects with matching fields.",
-        &[narrowing("authorizer_fieldselector", field_selector, selector_cost).since(31)],
+        &[
+            narrowing("authorizer_fieldselector", field_selector, selector_cost)
+                .since(SINCE_SELECTORS),
+        ],
     ),
     declared(
         "labelSelector",
         "Narrows the question to objects with matching labels.",
-        &[narrowing("authorizer_labelselector", label_selector, selector_cost).since(31)],
+        &[
+            narrowing("authorizer_labelselector", label_selector, selector_cost)
+                .since(SINCE_SELECTORS),
+        ],
     ),
     declared(
         "check",
         "Answers whether the verb is allowed.",
         &[
-            member(
+            asking(
                 "pathcheck_check",
                 &[PATH_CHECK, Type::String],
                 DECISION,
                 check,
                 check_cost,
             ),
-            member(
+            asking(
                 "resourcecheck_check",
                 &[RESOURCE_CHECK, Type::String],
                 DECISION,
@@ -115,7 +129,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "allowed",
         "Says whether the answer is yes.",
-        &[member(
+        &[asking(
             "decision_allowed",
             &[DECISION],
             Type::Bool,
@@ -126,7 +140,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "errored",
         "Says whether the question could not be answered.",
-        &[member(
+        &[asking(
             "decision_errored",
             &[DECISION],
             Type::Bool,
@@ -137,7 +151,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "error",
         "Returns what went wrong, or an empty string.",
-        &[member(
+        &[asking(
             "decision_error",
             &[DECISION],
             Type::String,
@@ -148,7 +162,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     declared(
         "reason",
         "Returns why, if that was said.",
-        &[member(
+        &[asking(
             "decision_reason",
             &[DECISION],
             Type::String,
@@ -172,8 +186,18 @@ const fn declared(
     }
 }
 
+const fn asking(
+    id: &'static str,
+    params: &'static [Type],
+    result: Type,
+    body: Body,
+    cost: Cost,
+) -> Overload {
+    super::member(id, params, result, body, cost).since(SINCE)
+}
+
 const fn narrowing(id: &'static str, body: Body, cost: Cost) -> Overload {
-    member(
+    asking(
         id,
         &[RESOURCE_CHECK, Type::String],
         RESOURCE_CHECK,

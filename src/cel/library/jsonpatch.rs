@@ -1,5 +1,5 @@
 //! Paths of JSON patches: apiserver `pkg/cel/library/jsonpatch.go`. Kubernetes has it in mutating
-//! policies only.
+//! policies only, and so since 1.32; DIVERGES: `escape-key-before-1.32`.
 
 use bumpalo::collections::String as ArenaString;
 

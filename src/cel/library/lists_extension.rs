@@ -18,7 +18,7 @@ const LIST_OF_LISTS: Type = Type::List(&LIST);
 const LIST_OF_DYN: Type = Type::List(&Type::Dyn);
 
 /// Kubernetes has the extension since 1.34.
-const SINCE: u8 = 34;
+pub const SINCE: u8 = 34;
 
 /// The functions.
 pub static FUNCTIONS: &[Function] = &[

@@ -12,7 +12,7 @@ const LIST: Type = Type::List(&V);
 const LIST_OF_OPTIONALS: Type = Type::List(&OPTIONAL);
 
 /// Kubernetes has optional types since 1.28.
-const SINCE: u8 = 28;
+pub const SINCE: u8 = 28;
 
 /// The functions.
 pub static FUNCTIONS: &[Function] = &[
