@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use objects::deployment;
+use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::respond::Mode;
 use portcullis::serve::policies::Policies;
 use portcullis::sources::Texts;
@@ -51,7 +52,7 @@ fn policies(resource: &'static str) -> Policies {
         sources: (0..POLICIES).map(|at| policy(at, resource)).collect(),
         ..Texts::default()
     };
-    let policies = Policies::load(Box::new(load), Mode::Enforce);
+    let policies = Policies::load(Box::new(load), KubernetesVersion::default(), Mode::Enforce);
     assert_eq!(policies.summary(), format!("{POLICIES} policies in force"));
     policies
 }

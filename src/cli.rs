@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 
 /// How a command ended, as its exit code.
@@ -84,6 +85,14 @@ pub struct PolicyArgs {
     /// Policies to use instead of the built-in ones: a file, a folder, or `-`; may be repeated
     #[arg(long = "policies", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+}
+
+/// What expressions may use.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct VersionArgs {
+    /// Refuse expressions that this version of Kubernetes does not know: 1.30 to 1.36
+    #[arg(long, value_name = "VERSION", default_value_t)]
+    pub kubernetes_version: KubernetesVersion,
 }
 
 /// When the human format uses colours.

@@ -5,6 +5,7 @@ pub mod files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::policy::model::Documents;
 use crate::policy::set::PolicySet;
@@ -79,8 +80,9 @@ pub fn documents(sources: &[Arc<Source>]) -> (Documents, Vec<Diagnostic>) {
     (documents, diagnostics)
 }
 
-/// Reads and compiles the policies at these paths, or the built-in ones.
-pub fn load(paths: &[PathBuf]) -> (PolicySet, Vec<Diagnostic>) {
+/// Reads and compiles the policies at these paths, or the built-in ones, as written for a version of
+/// Kubernetes.
+pub fn load(paths: &[PathBuf], version: KubernetesVersion) -> (PolicySet, Vec<Diagnostic>) {
     let Texts {
         sources,
         problems: mut diagnostics,
@@ -88,7 +90,7 @@ pub fn load(paths: &[PathBuf]) -> (PolicySet, Vec<Diagnostic>) {
     } = texts(paths);
     let (documents, findings) = documents(&sources);
     diagnostics.extend(findings);
-    let built = PolicySet::build(documents, &PolicySet::default(), |_| false);
+    let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     diagnostics.extend(built.diagnostics);
     (built.set, diagnostics)
 }

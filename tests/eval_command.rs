@@ -245,6 +245,33 @@ fn unusable_values_exit_with_two() {
     );
 }
 
+#[test]
+fn what_the_version_lacks_is_refused_with_the_version_that_has_it() {
+    let expression = "semver('1.0.0').major()";
+    insta::assert_snapshot!(transcript(&[expression, "--kubernetes-version", "1.31"], ""), @r#"
+    exit 2
+    err: error[cel/compile]: `semver` is in Kubernetes since 1.33; checked for 1.31
+    err:  --> <expression>:1:1
+    err:   |
+    err: 1 | semver('1.0.0').major()
+    err:   | ^^^^^^
+    err:   |
+    err:   = help: an older API server refuses it; check for 1.33 if every cluster has at least that
+    "#);
+    insta::assert_snapshot!(transcript(&[expression, "--kubernetes-version", "1.33"], ""), @r#"
+    exit 0
+    out: value  1
+    out: type   int
+    out: cost   2
+    "#);
+    insta::assert_snapshot!(transcript(&[expression, "--kubernetes-version", "1.29"], ""), @r#"
+    exit 2
+    err: error: invalid value '1.29' for '--kubernetes-version <VERSION>': Kubernetes `1.29` is not known; known are 1.30, 1.31, 1.32, 1.33, 1.34, 1.35, 1.36
+    err: 
+    err: For more information, try '--help'.
+    "#);
+}
+
 /// What Kubernetes' own packages answer for the same rows, but for the words of an error.
 #[test]
 fn rows_are_answered_in_order_whatever_is_wrong_with_them() {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use portcullis::admission::review;
+use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::cluster::Objects;
 use portcullis::engine::{Options, Select, validate};
 use portcullis::policy::read;
@@ -32,7 +33,13 @@ fn set(name: &str, policy: &Value) -> PolicySet {
     let source = Source::new("policies", format!("{policy}\n---\n{binding}\n"));
     let (documents, findings) = read::read(&source);
     assert!(findings.is_empty(), "{name}: {findings:?}");
-    PolicySet::build(documents, &PolicySet::default(), |_| false).set
+    PolicySet::build(
+        documents,
+        KubernetesVersion::default(),
+        &PolicySet::default(),
+        |_| false,
+    )
+    .set
 }
 
 /// What the recorded result denies with, and what it records.

@@ -13,8 +13,8 @@ use std::time::Instant;
 use bumpalo::Bump;
 use clap::ValueEnum;
 
-use super::PolicyArgs;
 use super::{Colour, Exit, note, parallel};
+use super::{PolicyArgs, VersionArgs};
 use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::Operation;
 use crate::admission::synthesize::{OwnedRequest, User};
@@ -50,6 +50,9 @@ pub struct Args {
 
     #[command(flatten)]
     policies: PolicyArgs,
+
+    #[command(flatten)]
+    version: VersionArgs,
 
     /// The objects as they are: what is in both is updated, what is only here is deleted
     #[arg(long, value_name = "FILE", conflicts_with = "operation")]
@@ -128,7 +131,7 @@ pub fn run(args: &Args) -> Exit {
         return Exit::Unusable;
     }
     let started = Instant::now();
-    let (set, mut findings) = sources::load(&args.policies.paths);
+    let (set, mut findings) = sources::load(&args.policies.paths, args.version.kubernetes_version);
     let mut checked = Vec::new();
     let print = |findings: &[Diagnostic], checked: &[Checked]| {
         super::print(&report::render(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use clap::ValueEnum;
 
-use super::{Colour, Exit, show};
+use super::{Colour, Exit, VersionArgs, show};
 use crate::cel::ast::{Ast, Expr};
 use crate::cel::encode::{Notation, Written, write};
 use crate::cel::env::Language;
@@ -59,6 +59,9 @@ pub struct Args {
     #[arg(long)]
     portable: bool,
 
+    #[command(flatten)]
+    version: VersionArgs,
+
     /// How the answer is printed
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: FormatArg,
@@ -66,7 +69,8 @@ pub struct Args {
     /// Read rows of JSON from standard input, and answer each with a line
     ///
     /// A row has `expr`, `vars` (an object) and `env`: `dyn` (each of `vars` is a variable),
-    /// `admission` or `patch` (the variables of a policy); its `id` is repeated. An answer has
+    /// `admission` or `patch` (the variables of a policy); `version` is the version of Kubernetes, if
+    /// not that of `--kubernetes-version`; its `id` is repeated. An answer has
     /// `value`, `typed`, `type`, `staticType` and `cost`, or `error` and `phase`: `input`, `compile`,
     /// `program` or `eval`.
     #[arg(
@@ -104,7 +108,7 @@ const LONG_VALUE_CHARS: usize = 100;
 /// Evaluates, and prints what came out.
 pub fn run(args: &Args) -> Exit {
     if args.jsonl {
-        return rows::run();
+        return rows::run(args.version.kubernetes_version);
     }
     let arena = Bump::new();
     let read = expression(args).and_then(|source| Ok((source, args.variables.read(&arena)?)));
@@ -133,7 +137,11 @@ fn one(args: &Args, source: &Arc<Source>, variables: &Variables<'_>, arena: &Bum
         true => Language::Kubernetes,
         false => Language::Extended,
     };
-    let setting = Setting::Dyn.with(&variables.entries, language);
+    let setting = Setting::Dyn.with(
+        &variables.entries,
+        language,
+        args.version.kubernetes_version,
+    );
     let compiled = match compile(source.text(), &setting.env) {
         Ok(compiled) => compiled,
         Err(failure) => {

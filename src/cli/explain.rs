@@ -7,6 +7,7 @@ mod macros;
 mod tests;
 
 use super::{Exit, note};
+use crate::cel::version::KubernetesVersion;
 
 /// Explain a function of the expression language, or the code of a finding
 ///
@@ -16,9 +17,21 @@ use super::{Exit, note};
 Examples:
   portcullis explain policy/unknown-key
   portcullis explain --function split
+  portcullis explain --function semver --kubernetes-version 1.32
   portcullis explain --functions")]
-#[group(required = true, multiple = false)]
 pub struct Args {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// Say of each form whether this version of Kubernetes has it: 1.30 to 1.36
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["code", "functions"])]
+    kubernetes_version: Option<KubernetesVersion>,
+}
+
+/// What is explained.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Subject {
     /// The code of a finding, as it stands in brackets: `policy/unknown-key`
     #[arg(value_name = "CODE")]
     code: Option<String>,
@@ -34,9 +47,9 @@ pub struct Args {
 
 /// Prints the explanation.
 pub fn run(args: &Args) -> Exit {
-    let explanation = match (&args.code, &args.function) {
+    let explanation = match (&args.subject.code, &args.subject.function) {
         (Some(code), _) => codes::explain(code),
-        (None, Some(name)) => functions::explain(name),
+        (None, Some(name)) => functions::explain(name, args.kubernetes_version),
         (None, None) => Ok(functions::list()),
     };
     match explanation {

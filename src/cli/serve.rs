@@ -50,14 +50,15 @@ Examples:
 Configuration:
   Each of these can be given as a flag, as an environment variable or in the file, in this order of
   precedence:
-    --listen         PORTCULLIS_LISTEN         listen
-    --admin-listen   PORTCULLIS_ADMIN_LISTEN   adminListen
-    --certs          PORTCULLIS_CERTS          certs
-    --mode           PORTCULLIS_MODE           mode
-    --policies       PORTCULLIS_POLICIES       policies           (a list; in the variable a,b)
-    --log-level      PORTCULLIS_LOG_LEVEL      log.level
-    --log-format     PORTCULLIS_LOG_FORMAT     log.format
-    --config         PORTCULLIS_CONFIG
+    --listen              PORTCULLIS_LISTEN              listen
+    --admin-listen        PORTCULLIS_ADMIN_LISTEN        adminListen
+    --certs               PORTCULLIS_CERTS               certs
+    --mode                PORTCULLIS_MODE                mode
+    --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
+    --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
+    --log-level           PORTCULLIS_LOG_LEVEL           log.level
+    --log-format          PORTCULLIS_LOG_FORMAT          log.format
+    --config              PORTCULLIS_CONFIG
   These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
     limits.connections 1024    open connections
     limits.handshake   5s      for the TLS handshake
@@ -95,6 +96,11 @@ pub struct Args {
     /// Files and folders of policies [default: the built-in packs]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<String>,
+
+    /// What expressions may use: what this version of Kubernetes and older ones know, 1.30 to 1.36
+    /// [default: 1.36]
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<String>,
 
     /// What is logged: error, warn, info, debug, trace, also by module [default: info]
     #[arg(long, value_name = "LEVEL")]
@@ -223,7 +229,11 @@ fn policies(config: &Config) -> Arc<Policies> {
         Mode::Enforce => respond::Mode::Enforce,
         Mode::Audit => respond::Mode::Audit,
     };
-    let policies = Policies::load(Box::new(move || sources::texts(&paths)), mode);
+    let policies = Policies::load(
+        Box::new(move || sources::texts(&paths)),
+        config.kubernetes_version,
+        mode,
+    );
     let problems = policies.problems();
     if !problems.is_empty() {
         tracing::error!("policies have problems\n{problems}");
@@ -290,6 +300,7 @@ impl Args {
             ("adminListen", &self.admin_listen),
             ("certs", &self.certs),
             ("mode", &self.mode),
+            ("kubernetesVersion", &self.kubernetes_version),
             ("log.level", &self.log_level),
             ("log.format", &self.log_format),
         ];

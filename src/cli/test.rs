@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::{Colour, Exit, note};
+use super::{Colour, Exit, VersionArgs, note};
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::{self, Diagnostic, Format};
 use crate::sources::{self, files};
 use crate::suite::coverage::{Tally, Tests};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Folders, policies or files of tests (`*.test.yaml`); by default the folder `policies`
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    version: VersionArgs,
 
     /// Fail policies with a validation never seen to admit and to deny, and print a table
     #[arg(long)]
@@ -60,7 +64,7 @@ pub fn run(args: &Args) -> Exit {
         [] => vec![PathBuf::from(DEFAULT_FOLDER)],
         paths => paths.to_vec(),
     };
-    let mut plan = Plan::make(&paths);
+    let mut plan = Plan::make(&paths, args.version.kubernetes_version);
     if plan.tests.is_empty() && plan.problems.is_empty() {
         let paths: Vec<String> = paths
             .iter()
@@ -122,6 +126,7 @@ fn print(args: &Args, plan: &Plan, results: &[FileResult<'_>], tally: &Tally) {
 
 /// What is to be run.
 struct Plan {
+    version: KubernetesVersion,
     tests: Vec<(TestFile, UnderTest)>,
     /// Policies that no file of tests is about.
     untested: Vec<PathBuf>,
@@ -129,11 +134,12 @@ struct Plan {
 }
 
 impl Plan {
-    fn make(paths: &[PathBuf]) -> Self {
+    fn make(paths: &[PathBuf], version: KubernetesVersion) -> Self {
         let found = files::find(paths, |path| {
             files::is_test(path) || sources::is_policy(path)
         });
         let mut plan = Plan {
+            version,
             tests: Vec::new(),
             untested: Vec::new(),
             problems: found.problems,
@@ -182,7 +188,7 @@ impl Plan {
             }
         }
         let (documents, mut problems) = sources::documents(&sources);
-        let (under_test, findings) = UnderTest::new(documents);
+        let (under_test, findings) = UnderTest::new(documents, self.version);
         problems.extend(findings);
         let is_usable = !problems.iter().any(Diagnostic::is_error);
         self.problems.extend(problems);
@@ -197,7 +203,7 @@ impl Plan {
             match files::read(path, files::MAX_POLICY_BYTES) {
                 Ok(source) => {
                     let (documents, mut problems) = sources::documents(&[source]);
-                    let (under_test, findings) = UnderTest::new(documents);
+                    let (under_test, findings) = UnderTest::new(documents, self.version);
                     problems.extend(findings);
                     tally.add(under_test.set(), Tests::None);
                     self.problems.extend(problems);

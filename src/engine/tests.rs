@@ -6,6 +6,7 @@ use super::cluster::Objects;
 use super::respond::{self, Mode};
 use super::*;
 use crate::admission::review;
+use crate::cel::version::KubernetesVersion;
 use crate::policy::model::{Documents, ValidationAction};
 use crate::policy::read;
 use crate::text::Source;
@@ -19,7 +20,13 @@ fn set(files: &[(&str, String)]) -> PolicySet {
         documents.bindings.extend(read.bindings);
         documents.params.extend(read.params);
     }
-    PolicySet::build(documents, &PolicySet::default(), |_| false).set
+    PolicySet::build(
+        documents,
+        KubernetesVersion::default(),
+        &PolicySet::default(),
+        |_| false,
+    )
+    .set
 }
 
 fn cel(front_matter: &str, sections: &str) -> String {

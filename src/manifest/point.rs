@@ -339,6 +339,7 @@ fn extend(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cel::version::KubernetesVersion;
     use crate::policy::read;
     use crate::text::Source;
 
@@ -363,7 +364,13 @@ spec:
              // @require it\n{expression}\n"
         );
         let (documents, _) = read::read(&Source::new("p.cel", policy));
-        let set = PolicySet::build(documents, &PolicySet::default(), |_| false).set;
+        let set = PolicySet::build(
+            documents,
+            KubernetesVersion::default(),
+            &PolicySet::default(),
+            |_| false,
+        )
+        .set;
         let source = Source::new("m.yaml", DEPLOYMENT);
         let (manifests, _) = super::super::read(&source);
         let span = Reads::new(&set).point(&manifests[0], "p", Some(0), message);

@@ -13,6 +13,7 @@ use crate::cel::issue::Issue;
 use crate::cel::library::authz;
 use crate::cel::plan::{self, Program};
 use crate::cel::types::{Inferred, Type};
+use crate::cel::version::KubernetesVersion;
 use crate::cel::{check, parse};
 use crate::diagnostics::Diagnostic;
 use crate::policy::model::{
@@ -122,10 +123,14 @@ impl CompiledPolicy {
     }
 }
 
-/// Compiles a policy, and says everything that is wrong with it.
-pub fn compile(policy: Policy) -> (Arc<CompiledPolicy>, Vec<Diagnostic>) {
+/// Compiles a policy as one written for a version of Kubernetes, and says everything that is wrong
+/// with it.
+pub fn compile(
+    policy: Policy,
+    version: KubernetesVersion,
+) -> (Arc<CompiledPolicy>, Vec<Diagnostic>) {
     let mut compiler = Compiler {
-        env: environment(&policy),
+        env: environment(&policy, version),
         form: policy.origin.form,
         reads: policy.reads.clone(),
         diagnostics: validate::policy(&policy),
@@ -197,12 +202,12 @@ pub fn compile(policy: Policy) -> (Arc<CompiledPolicy>, Vec<Diagnostic>) {
     (Arc::new(compiled), diagnostics)
 }
 
-fn environment(policy: &Policy) -> Env {
+fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
     let language = match policy.origin.form {
         Form::Cel => Language::Extended,
         Form::Kubernetes => Language::Kubernetes,
     };
-    let mut env = Env::new(SLOTS, language);
+    let mut env = Env::new(SLOTS, language).with_version(version);
     if policy.param_kind.is_none() {
         env = env.without("params");
     }

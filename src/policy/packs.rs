@@ -37,6 +37,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::cel::version::KubernetesVersion;
     use crate::policy::model::Documents;
     use crate::policy::read;
     use crate::policy::set::PolicySet;
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn every_built_in_policy_is_in_force() {
+    fn every_built_in_policy_is_in_force_for_every_version_of_kubernetes() {
         let mut documents = Documents::default();
         for source in sources() {
             let (read, diagnostics) = read::read(&source);
@@ -76,9 +77,12 @@ mod tests {
         }
         let count = documents.policies.len();
         assert_eq!(count, FILES.len());
-        let built = PolicySet::build(documents, &PolicySet::default(), |_| false);
-        let problems: Vec<&String> = built.diagnostics.iter().map(|it| &it.message).collect();
-        assert_eq!(problems, [] as [&str; 0]);
-        assert_eq!(built.set.validating().len(), count);
+        for version in KubernetesVersion::all() {
+            let documents = documents.clone();
+            let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
+            let problems: Vec<&String> = built.diagnostics.iter().map(|it| &it.message).collect();
+            assert_eq!(problems, [] as [&str; 0], "{version}");
+            assert_eq!(built.set.validating().len(), count, "{version}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::policy::compile::{self, CompiledPolicy};
 use crate::policy::model::{
@@ -55,7 +56,7 @@ struct Index {
 }
 
 impl PolicySet {
-    /// Compiles documents and links policies with bindings.
+    /// Compiles documents as written for a version of Kubernetes, and links policies with bindings.
     ///
     /// A policy or binding that is faulty stays in force as it was in `previous`, if it was there
     /// and came from the same source; so does one that is missing from a source of which
@@ -64,6 +65,7 @@ impl PolicySet {
     /// configuration error, under its own failure policy.
     pub fn build(
         documents: Documents,
+        version: KubernetesVersion,
         previous: &PolicySet,
         is_faulty: impl Fn(&str) -> bool,
     ) -> Built {
@@ -74,7 +76,7 @@ impl PolicySet {
             params,
         } = documents;
         let compiled = policies.into_iter().map(|policy| {
-            let (compiled, problems) = compile::compile(policy);
+            let (compiled, problems) = compile::compile(policy, version);
             diagnostics.extend(problems);
             compiled
         });

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::telemetry::logs::LogConfig;
 use crate::text::{Source, Span, nearest};
@@ -38,6 +39,8 @@ pub struct Config {
     pub mode: Mode,
     /// Files and folders of policies; empty means the built-in packs.
     pub policies: Vec<PathBuf>,
+    /// What expressions may use.
+    pub kubernetes_version: KubernetesVersion,
     /// What is logged.
     pub log: LogConfig,
     /// Limits of connections and reviews.
@@ -103,6 +106,7 @@ impl Default for Config {
             certs: Certificates::Development(PathBuf::from(DEVELOPMENT_CERTS)),
             mode: Mode::default(),
             policies: Vec::new(),
+            kubernetes_version: KubernetesVersion::default(),
             log: LogConfig::default(),
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::admission::response::AdmissionResponse;
 use crate::admission::review::{self, ReviewError};
 use crate::cel::eval::IsExpired;
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::Objects;
 use crate::engine::respond::{Mode, respond};
@@ -32,6 +33,7 @@ const MOST_NAMED: usize = 5;
 /// Decides reviews by policies that can be exchanged at any time.
 pub struct Policies {
     load: Box<Load>,
+    version: KubernetesVersion,
     mode: Mode,
     loaded: ArcSwap<Loaded>,
     cluster: Objects,
@@ -47,11 +49,12 @@ struct Loaded {
 }
 
 impl Policies {
-    /// Loads policies for the first time. Faulty ones are configuration errors under their own
+    /// Loads policies, written for a version of Kubernetes, for the first time. Faulty ones are configuration errors under their own
     /// failure policy.
-    pub fn load(load: Box<Load>, mode: Mode) -> Self {
+    pub fn load(load: Box<Load>, version: KubernetesVersion, mode: Mode) -> Self {
         let policies = Policies {
             load,
+            version,
             mode,
             loaded: ArcSwap::default(),
             cluster: Objects::default(),
@@ -78,7 +81,7 @@ impl Policies {
             let mut unread = texts.unread.iter();
             unread.any(|path| Path::new(source).starts_with(path))
         };
-        let built = PolicySet::build(documents, &previous.set, |source| {
+        let built = PolicySet::build(documents, self.version, &previous.set, |source| {
             faulty.contains(source) || is_unread(source)
         });
         problems.extend(built.diagnostics);

@@ -12,6 +12,7 @@ use super::path::kind_name;
 use crate::admission::resources::Resources;
 use crate::admission::synthesize::{OwnedRequest, Synthesis, User};
 use crate::cel::value::access::Authorize;
+use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::engine::cluster::Objects;
 use crate::engine::observer::{Held, Observer};
@@ -28,6 +29,7 @@ use crate::text::{Span, nearest};
 #[derive(Debug)]
 pub struct UnderTest {
     documents: Documents,
+    version: KubernetesVersion,
     set: PolicySet,
     resources: Resources,
 }
@@ -47,17 +49,18 @@ pub enum Outcome {
 const NAMESPACE: &str = "default";
 
 impl UnderTest {
-    /// Compiles policies; what is wrong with them is returned, and tests of policies that are not
+    /// Compiles policies as written for a version of Kubernetes; what is wrong with them is returned, and tests of policies that are not
     /// valid are worth nothing.
-    pub fn new(documents: Documents) -> (Self, Vec<Diagnostic>) {
+    pub fn new(documents: Documents, version: KubernetesVersion) -> (Self, Vec<Diagnostic>) {
         let Built {
             set, diagnostics, ..
-        } = build(documents.clone());
+        } = build(documents.clone(), version);
         let mut resources = Resources::default();
         mention(&mut resources, &set);
         (
             UnderTest {
                 documents,
+                version,
                 set,
                 resources,
             },
@@ -137,7 +140,7 @@ impl UnderTest {
                 return Err(self.unknown_setting(file, name, *span));
             }
         }
-        Ok(Some(build(documents).set))
+        Ok(Some(build(documents, self.version).set))
     }
 
     fn unknown_setting(&self, file: &TestFile, name: &str, span: Span) -> Diagnostic {
@@ -300,8 +303,8 @@ impl UnderTest {
 }
 
 /// Compiles policies with nothing to fall back to.
-fn build(documents: Documents) -> Built {
-    PolicySet::build(documents, &PolicySet::default(), |_| false)
+fn build(documents: Documents, version: KubernetesVersion) -> Built {
+    PolicySet::build(documents, version, &PolicySet::default(), |_| false)
 }
 
 /// Tells the table of resources which ones the rules of policies name.

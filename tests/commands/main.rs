@@ -10,6 +10,7 @@ mod check;
 mod corpus;
 mod inputs;
 mod test;
+mod version;
 
 use std::fs;
 use std::io::Write;

@@ -1,9 +1,10 @@
 //! `check --jsonl`: whole cases from standard input, one a line, each with its own policies.
 //!
 //! A case has `id`, `policies`, `bindings`, `params`, `namespaces`, `context` (other objects),
-//! `request` (fields of an AdmissionRequest), `object` and `oldObject`, and what the authorizer would
-//! say (`authorizer`, with `rules` as a test has them). It is decided as given, unless `defaults` is
-//! true: then built-in objects get what the API server fills in. The answer has `id` and `allowed`, `message` as the API server words the
+//! `request` (fields of an AdmissionRequest), `object` and `oldObject`, what the authorizer would say
+//! (`authorizer`, with `rules` as a test has them), and the `version` of Kubernetes that the policies
+//! are written for. It is decided as given, unless `defaults` is true: then built-in objects get what
+//! the API server fills in. The answer has `id` and `allowed`, `message` as the API server words the
 //! first denial, `warnings`, the policies' `auditAnnotations`, the violations that are recorded
 //! (`validationFailure`) and `patched`; or `id` and `error`.
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::admission::review::{self, AdmissionRequest};
 use crate::admission::{decode, defaults};
 use crate::cel::value::access::Authorize;
+use crate::cel::version::{KubernetesVersion, UnknownVersion};
 use crate::cli::{Exit, note, parallel};
 use crate::diagnostics::Diagnostic;
 use crate::engine::authorizer::Rules;
@@ -141,7 +143,14 @@ fn policies(case: &Value) -> Result<PolicySet, String> {
     {
         return Err("mutating policies are not run".to_owned());
     }
-    Ok(PolicySet::build(documents, &PolicySet::default(), |_| false).set)
+    let version = match case.get("version") {
+        None | Some(Value::Null) => KubernetesVersion::default(),
+        Some(Value::String(text)) => text
+            .parse()
+            .map_err(|unknown: UnknownVersion| unknown.to_string())?,
+        Some(_) => return Err("`version` is no string".to_owned()),
+    };
+    Ok(PolicySet::build(documents, version, &PolicySet::default(), |_| false).set)
 }
 
 /// Returns the AdmissionReview of a case.

@@ -8,6 +8,7 @@ use crate::cel::parse;
 use crate::cel::plan::{self, Program};
 use crate::cel::types::{Inferred, Type};
 use crate::cel::value::Value;
+use crate::cel::version::KubernetesVersion;
 use crate::json::Json;
 use crate::policy::compile::SLOTS;
 use crate::text::Span;
@@ -34,7 +35,12 @@ pub(super) struct Declared<'a> {
 
 impl Setting {
     /// Declares variables; those of a policy that are not given are null.
-    pub(super) fn with<'a>(self, given: &[(String, Json<'a>)], language: Language) -> Declared<'a> {
+    pub(super) fn with<'a>(
+        self,
+        given: &[(String, Json<'a>)],
+        language: Language,
+        version: KubernetesVersion,
+    ) -> Declared<'a> {
         let mut slots: Vec<(&str, Type)> = match self {
             Setting::Dyn => Vec::new(),
             Setting::Admission | Setting::Patch => SLOTS
@@ -52,7 +58,7 @@ impl Setting {
             given.map_or(Value::Null, |(_, value)| Value::from(*value))
         };
         let values = slots.iter().map(|(name, _)| value(name)).collect();
-        let env = Env::new(slots, language);
+        let env = Env::new(slots, language).with_version(version);
         let env = match self {
             Setting::Dyn | Setting::Admission => env,
             Setting::Patch => env.with_messages(Messages::Mutation),

@@ -12,6 +12,7 @@ use super::language::{Compiled, Declared, Failure, Phase, Setting, compile};
 use crate::cel::encode::{Notation, write};
 use crate::cel::env::Language;
 use crate::cel::eval::{Inputs, Limits, Outcome, Unobserved, evaluate};
+use crate::cel::version::{KubernetesVersion, UnknownVersion};
 use crate::cli::{Exit, note};
 use crate::json::{self, Json};
 
@@ -28,11 +29,13 @@ struct Row<'r> {
     vars: Option<&'r RawValue>,
     #[serde(borrow, default)]
     env: Option<Cow<'r, str>>,
+    #[serde(borrow, default)]
+    version: Option<Cow<'r, str>>,
 }
 
-/// Answers rows until there are none.
-pub(super) fn run() -> Exit {
-    match answer_all(&mut io::stdin().lock(), &mut io::stdout().lock()) {
+/// Answers rows until there are none; those that name no version of Kubernetes are for `version`.
+pub(super) fn run(version: KubernetesVersion) -> Exit {
+    match answer_all(&mut io::stdin().lock(), &mut io::stdout().lock(), version) {
         Ok(()) => Exit::Clean,
         // A reader that has gone away ends the answers, and is no error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
@@ -43,7 +46,11 @@ pub(super) fn run() -> Exit {
     }
 }
 
-fn answer_all(input: &mut impl BufRead, output: &mut impl Write) -> io::Result<()> {
+fn answer_all(
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+    version: KubernetesVersion,
+) -> io::Result<()> {
     let mut output = io::BufWriter::new(output);
     let mut line = Vec::new();
     loop {
@@ -58,7 +65,7 @@ fn answer_all(input: &mut impl BufRead, output: &mut impl Write) -> io::Result<(
         } else if line.trim_ascii().is_empty() {
             continue;
         } else {
-            answer(&line)
+            answer(&line, version)
         };
         writeln!(output, "{answer}")?;
         // Whoever waits for an answer before sending the next row gets it.
@@ -82,24 +89,34 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
 }
 
 /// Answers a row.
-fn answer(line: &[u8]) -> String {
+fn answer(line: &[u8], version: KubernetesVersion) -> String {
     let row: Row<'_> = match serde_json::from_slice(line) {
         Ok(row) => row,
         Err(error) => return Answer::unusable(&format!("bad input: {error}")).line(),
     };
-    let mut answer = evaluated(&row);
+    let mut answer = evaluated(&row, version);
     if let Some(id) = row.id {
         answer.push("id", id.get().to_owned());
     }
     answer.line()
 }
 
-fn evaluated(row: &Row<'_>) -> Answer {
+fn evaluated(row: &Row<'_>, version: KubernetesVersion) -> Answer {
     let setting = match row.env.as_deref() {
         None | Some("" | "dyn") => Setting::Dyn,
         Some("admission") => Setting::Admission,
         Some("patch") => Setting::Patch,
         Some(other) => return Answer::unusable(&format!("unknown env {other:?}")),
+    };
+    let version = match row.version.as_deref() {
+        None | Some("") => version,
+        Some(text) => match text.parse() {
+            Ok(version) => version,
+            Err(unknown) => {
+                let unknown: UnknownVersion = unknown;
+                return Answer::unusable(&unknown.to_string());
+            }
+        },
     };
     let arena = Bump::new();
     let given = match row.vars {
@@ -115,7 +132,7 @@ fn evaluated(row: &Row<'_>) -> Answer {
             Err(error) => return Answer::unusable(&format!("bad vars: {error}")),
         },
     };
-    let Declared { env, values } = setting.with(&given, Language::Kubernetes);
+    let Declared { env, values } = setting.with(&given, Language::Kubernetes, version);
     let compiled = match compile(&row.expr, &env) {
         Ok(compiled) => compiled,
         Err(failure) => return Answer::of_failure(&failure),

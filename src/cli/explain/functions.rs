@@ -11,10 +11,12 @@ use crate::cel::library;
 use crate::cel::types::Type;
 use crate::cel::value::entries::Entries;
 use crate::cel::value::{List, Value};
+use crate::cel::version::KubernetesVersion;
 use crate::text::nearest;
 
-/// Explains a function or macro, however its name is written: `split`, `.split()`, `string.split`.
-pub(super) fn explain(given: &str) -> Result<String, Unknown> {
+/// Explains a function or macro, however its name is written: `split`, `.split()`, `string.split`;
+/// with a version says whether each form is in it.
+pub(super) fn explain(given: &str, version: Option<KubernetesVersion>) -> Result<String, Unknown> {
     let name = given
         .split('(')
         .next()
@@ -25,8 +27,8 @@ pub(super) fn explain(given: &str) -> Result<String, Unknown> {
         let functions = library::functions().find(|function| is_named(function, name));
         let macros: Vec<&Macro> = MACROS.iter().filter(|it| it.name == name).collect();
         if functions.is_some() || !macros.is_empty() {
-            let described = macros.into_iter().map(describe_macro);
-            let described = described.chain(functions.map(describe));
+            let described = macros.into_iter().map(|it| describe_macro(it, version));
+            let described = described.chain(functions.map(|it| describe(it, version)));
             return Ok(described.collect::<Vec<_>>().join("\n"));
         }
     }
@@ -68,7 +70,7 @@ fn one_line(doc: &str) -> String {
     doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn describe(function: &Function) -> String {
+fn describe(function: &Function, version: Option<KubernetesVersion>) -> String {
     let mut text = format!("{}\n\n{}\n\n", function.name, one_line(function.doc));
     let forms = function.overloads.iter().map(|it| form(function, it));
     let forms: Vec<String> = forms.collect();
@@ -79,7 +81,7 @@ fn describe(function: &Function) -> String {
         let _ = writeln!(
             text,
             "  {form:width$}  {}; cost {}",
-            since(overload.since),
+            since(overload.since, version),
             cost(overload)
         );
     }
@@ -87,13 +89,14 @@ fn describe(function: &Function) -> String {
     text
 }
 
-fn describe_macro(it: &Macro) -> String {
+fn describe_macro(it: &Macro, version: Option<KubernetesVersion>) -> String {
     let mut text = format!("{}\n\n{}\n\n", it.name, it.doc);
     let width = it.forms.iter().map(|form| form.chars().count()).max();
     let width = width.unwrap_or_default();
     for form in it.forms {
         // A String cannot fail to be written to.
-        let _ = writeln!(text, "  {form:width$}  macro; {}", since(it.since));
+        let since = since(it.since, version);
+        let _ = writeln!(text, "  {form:width$}  macro; {since}");
     }
     text.push_str(&examples(it.examples));
     text
@@ -123,11 +126,17 @@ fn form(function: &Function, overload: &Overload) -> String {
     format!("{call} -> {}", overload.result)
 }
 
-fn since(since: Since) -> String {
-    match since {
+/// Says since when something exists, and whether it does in a version.
+fn since(since: Since, version: Option<KubernetesVersion>) -> String {
+    let text = match since {
         Since::Kubernetes(0) => "every Kubernetes with CEL".to_owned(),
         Since::Kubernetes(minor) => format!("Kubernetes 1.{minor}"),
-        Since::Extension => "not in Kubernetes".to_owned(),
+        Since::Extension => return "not in Kubernetes".to_owned(),
+    };
+    match version {
+        None => text,
+        Some(version) if version.has(since) => format!("{text} ({version} has it)"),
+        Some(version) => format!("{text} ({version} lacks it)"),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The macros: what looks like a function and takes a part of the expression.
 
 use crate::cel::function::Since;
+use crate::cel::library::{lists_extension, optional};
+use crate::cel::macros::TWO_VARIABLES;
 
 /// A macro, as it is explained.
 #[derive(Debug)]
@@ -16,14 +18,9 @@ pub(super) struct Macro {
 
 const ALWAYS: Since = Since::Kubernetes(0);
 
-/// apiserver `pkg/cel/environment/base.go`: `ext.TwoVarComprehensions`.
-const TWO_VARIABLES: Since = Since::Kubernetes(32);
-
-/// apiserver `pkg/cel/environment/base.go`: `cel.OptionalTypes`.
-const OPTIONALS: Since = Since::Kubernetes(29);
-
-/// apiserver `pkg/cel/environment/base.go`: `ext.Lists`.
-const LISTS: Since = Since::Kubernetes(34);
+/// `optMap` and `optFlatMap` come with the functions of optionals, as `sortBy` with those of lists.
+const OPTIONALS: Since = Since::Kubernetes(optional::SINCE);
+const LISTS: Since = Since::Kubernetes(lists_extension::SINCE);
 
 /// All macros; one that came to have two variables later is there twice.
 pub(super) const MACROS: &[Macro] = &[

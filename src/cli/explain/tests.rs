@@ -11,6 +11,7 @@ use super::{codes, functions};
 use crate::cel::encode::{Notation, write};
 use crate::cel::env::{Env, Language};
 use crate::cel::eval::{Inputs, Limits, Unobserved, evaluate};
+use crate::cel::version::KubernetesVersion;
 use crate::cel::{check, parse, plan};
 
 /// The value of an expression with all its types, or its error.
@@ -43,6 +44,23 @@ fn every_example_of_a_macro_gives_what_it_says() {
                     assert!(got.contains(error), "{expression}: {got}");
                 }
                 None => assert_eq!(outcome(expression), outcome(expect), "{expression}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_macro_is_there_in_the_versions_that_its_explanation_names() {
+    for it in MACROS {
+        for (expression, _) in it.examples {
+            for version in KubernetesVersion::all() {
+                let env = Env::new([], Language::Extended).with_version(version);
+                let checked = check::check(parse::parse(expression).unwrap(), &env);
+                assert_eq!(
+                    checked.is_ok(),
+                    version.has(it.since),
+                    "{expression} for {version}"
+                );
             }
         }
     }
@@ -126,7 +144,7 @@ fn a_code_is_explained_as_it_is_shown() {
 
 #[test]
 fn a_function_is_explained_however_it_is_named() {
-    insta::assert_snapshot!(functions::explain("split").unwrap(), @r#"
+    insta::assert_snapshot!(functions::explain("split", None).unwrap(), @r#"
     split
 
     Returns the parts of a string between separators, at most some number of them.
@@ -146,12 +164,12 @@ fn a_function_is_explained_however_it_is_named() {
     "#);
     for name in [".split", "split()", "string.split(',')"] {
         assert_eq!(
-            functions::explain(name),
-            functions::explain("split"),
+            functions::explain(name, None),
+            functions::explain("split", None),
             "{name}"
         );
     }
-    insta::assert_snapshot!(functions::explain("ip.isCanonical").unwrap(), @r#"
+    insta::assert_snapshot!(functions::explain("ip.isCanonical", None).unwrap(), @r#"
     ip.isCanonical
 
     Says whether an address is written as it is printed.
@@ -164,7 +182,7 @@ fn a_function_is_explained_however_it_is_named() {
       ip.isCanonical('2001:DB8::ABCD')
         false
     "#);
-    insta::assert_snapshot!(functions::explain("cluster.list").unwrap(), @r#"
+    insta::assert_snapshot!(functions::explain("cluster.list", None).unwrap(), @r#"
     cluster.list
 
     Returns all objects of an apiVersion and kind in a namespace, or in all of them if it is empty.
@@ -179,7 +197,7 @@ fn a_function_is_explained_however_it_is_named() {
 
 #[test]
 fn a_macro_with_two_forms_is_explained_with_both() {
-    insta::assert_snapshot!(functions::explain("exists").unwrap(), @r#"
+    insta::assert_snapshot!(functions::explain("exists", None).unwrap(), @r#"
     exists
 
     Says whether a condition holds for some item of a list or key of a map; an error counts only if no item decides.
@@ -210,7 +228,7 @@ fn a_macro_with_two_forms_is_explained_with_both() {
 
 #[test]
 fn a_name_that_is_nearly_right_is_suggested() {
-    let suggestion = |name: &str| functions::explain(name).unwrap_err().help;
+    let suggestion = |name: &str| functions::explain(name, None).unwrap_err().help;
     assert_eq!(suggestion("isQuantty"), "did you mean `isQuantity`?");
     assert_eq!(suggestion("filtr"), "did you mean `filter`?");
     assert_eq!(
@@ -218,7 +236,7 @@ fn a_name_that_is_nearly_right_is_suggested() {
         "`portcullis explain --functions` lists all"
     );
     // What `sortBy` stands for cannot be written.
-    assert!(functions::explain("@sortByAssociatedKeys").is_err());
+    assert!(functions::explain("@sortByAssociatedKeys", None).is_err());
 }
 
 #[test]

@@ -32,6 +32,8 @@ fn every_flag_reaches_the_configuration() {
         "--policies",
         "a",
         "b",
+        "--kubernetes-version",
+        "1.31",
         "--log-level",
         "debug",
         "--log-format",
@@ -44,6 +46,7 @@ fn every_flag_reaches_the_configuration() {
     assert_eq!(config.certs.directory(), Path::new("c"));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.policies, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!(config.kubernetes_version.to_string(), "1.31");
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.log.format, logs::LogFormat::Json);
 }
@@ -139,5 +142,34 @@ fn a_start_that_fails_says_what_to_do() {
     assert_eq!(
         finding.help.as_deref(),
         Some("give `listen` another address, or end what listens there")
+    );
+}
+
+#[test]
+fn policies_are_held_to_the_version_of_kubernetes() {
+    let folder = TempDir::new().unwrap();
+    let policy = "// Releases are semantic versions.
+//
+// ---
+// name: release
+// match: {resources: [apps/v1/deployments]}
+// ---
+
+// @require a semantic version for a name
+isSemver(object.metadata.name)
+";
+    fs::write(folder.path().join("release.cel"), policy).unwrap();
+    let loaded = |version: &str| {
+        let path = folder.path().display().to_string();
+        let args = parsed(&["--policies", &path, "--kubernetes-version", version]);
+        let (config, findings) = configuration(&args, Vec::new()).unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
+        policies(&config).faults()
+    };
+    assert_eq!(loaded("1.33"), None);
+    let faults = loaded("1.32").unwrap();
+    assert!(
+        faults.contains("`isSemver` is in Kubernetes since 1.33; checked for 1.32"),
+        "{faults}"
     );
 }

@@ -49,9 +49,12 @@ fn build(files: &[(&str, &str)], previous: &PolicySet) -> Built {
         })
         .map(|(name, _)| (*name).to_owned())
         .collect();
-    PolicySet::build(documents(files), previous, |source| {
-        faulty.iter().any(|it| it == source)
-    })
+    PolicySet::build(
+        documents(files),
+        KubernetesVersion::default(),
+        previous,
+        |source| faulty.iter().any(|it| it == source),
+    )
 }
 
 #[test]

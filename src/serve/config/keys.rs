@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::values::{address, amount, bytes, duration, duration_above_zero, one_of};
 use super::{Certificates, Config, Mode, VARIABLE_PREFIX};
+use crate::cel::version::KubernetesVersion;
 use crate::telemetry::logs::{LogFormat, check_level};
 use crate::webhook::limits::MAX_TIMEOUT;
 
@@ -62,7 +63,7 @@ macro_rules! key {
 }
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 18] = [
+pub(super) static KEYS: [Key; 19] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -84,6 +85,12 @@ pub(super) static KEYS: [Key; 18] = [
             Ok(())
         },
     },
+    key!(
+        "kubernetesVersion",
+        Some("kubernetes-version"),
+        version,
+        |c, v| c.kubernetes_version = v
+    ),
     key!("log.level", Some("log-level"), level, |c, v| c.log.level =
         v),
     key!("log.format", Some("log-format"), format, |c, v| {
@@ -131,6 +138,10 @@ fn mode(text: &str) -> Result<Mode, String> {
         "audit" => Ok(Mode::Audit),
         _ => Err(one_of(text, &["enforce", "audit"])),
     }
+}
+
+fn version(text: &str) -> Result<KubernetesVersion, String> {
+    KubernetesVersion::from_str(text).map_err(|unknown| unknown.to_string())
 }
 
 fn level(text: &str) -> Result<String, String> {

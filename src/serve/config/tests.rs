@@ -54,6 +54,7 @@ adminListen: '[::1]:9091'
 certs: /certs
 mode: audit
 policies: [packs, /elsewhere/a.cel]
+kubernetesVersion: 1.30
 log: {level: 'warn,portcullis=debug', format: json}
 limits:
   connections: 10
@@ -77,6 +78,7 @@ shutdown:
     assert_eq!(config.mode, Mode::Audit);
     let policies: [PathBuf; 2] = ["/etc/portcullis/packs".into(), "/elsewhere/a.cel".into()];
     assert_eq!(config.policies, policies, "relative to the file's folder");
+    assert_eq!(config.kubernetes_version, KubernetesVersion::OLDEST);
     assert_eq!(config.log.level, "warn,portcullis=debug");
     assert_eq!(config.limits.connections.open, 10);
     assert_eq!(config.limits.connections.handshake, Duration::from_secs(1));
@@ -229,4 +231,30 @@ fn keys_are_spelled_once_in_each_layer() {
     spellings.sort();
     spellings.dedup();
     assert_eq!(spellings.len(), KEYS.len());
+}
+
+#[test]
+fn the_version_of_kubernetes_is_one_we_know_in_every_layer() {
+    let unknown = "Kubernetes `1.29` is not known; known are \
+                   1.30, 1.31, 1.32, 1.33, 1.34, 1.35, 1.36";
+    let by_variable = |version: &str| {
+        let given = variables(&[("PORTCULLIS_KUBERNETES_VERSION", version)]);
+        resolve(&Vec::new(), given, None)
+    };
+    let by_flag = |version: &str| resolve(&vec![flag("kubernetesVersion", version)], [], None);
+    let by_file = |version: &str| resolve_file(&format!("kubernetesVersion: {version}\n"));
+    for (layer, name) in [
+        (
+            &by_variable as &dyn Fn(&str) -> (Config, Vec<Diagnostic>),
+            "`PORTCULLIS_KUBERNETES_VERSION`",
+        ),
+        (&by_flag, "`--kubernetes-version`"),
+        (&by_file, "1:20 `kubernetesVersion`"),
+    ] {
+        let (config, findings) = layer("1.32");
+        assert_eq!(summary(&findings), Vec::<String>::new(), "{name}");
+        assert_eq!(config.kubernetes_version.to_string(), "1.32", "{name}");
+        let (_, findings) = layer("1.29");
+        assert_eq!(summary(&findings), [format!("{name}: {unknown}")]);
+    }
 }

@@ -27,7 +27,7 @@ variables.number == 7 ? 'seven' : ''
 
 fn under_test(policy: &str, name: &str) -> UnderTest {
     let (documents, mut diagnostics) = read::read(&Source::new(name, policy));
-    let (under_test, found) = UnderTest::new(documents);
+    let (under_test, found) = UnderTest::new(documents, KubernetesVersion::default());
     diagnostics.extend(found);
     let problems: Vec<String> = diagnostics.iter().map(|it| it.message.clone()).collect();
     assert_eq!(problems, [] as [&str; 0]);
