@@ -1,8 +1,7 @@
 //! Hostile expressions and policies, each given to the program in a process of its own: no crash, an
 //! answer, in bounded time and memory.
 //!
-//! Time is that of the processor, so that a busy machine fails nothing; a debug build, which does
-//! not inline, is given more.
+//! Time is that of the processor, so that a busy machine fails nothing.
 
 #![cfg(feature = "shell")]
 #![expect(
@@ -22,10 +21,7 @@ use inputs::Input;
 use process::{Answered, Evaluator};
 
 /// The time of the processor that one input may take.
-const TIME: Duration = match cfg!(debug_assertions) {
-    true => Duration::from_secs(10),
-    false => Duration::from_secs(1),
-};
+const TIME: Duration = Duration::from_secs(1);
 
 /// How much more memory one input may take than `1` does.
 const MEMORY_BYTES: u64 = 256 << 20;
