@@ -6,6 +6,7 @@
 pub mod check;
 pub mod eval;
 pub mod explain;
+pub mod export;
 mod parallel;
 pub mod serve;
 pub mod test;
@@ -59,6 +60,7 @@ enum Command {
     Test(test::Args),
     Eval(eval::Args),
     Explain(explain::Args),
+    Export(export::Args),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -69,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Test(args) => Ok(test::run(&args)),
         Command::Eval(args) => Ok(eval::run(&args)),
         Command::Explain(args) => Ok(explain::run(&args)),
+        Command::Export(args) => export::run(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),

@@ -3,11 +3,13 @@
 //! Documents are read ([`read`]) with the defaults of their version ([`defaults`]) into the
 //! [`model`], and checked ([`validate`]) as the API server checks them when they are created.
 //! Then their expressions become programs ([`compile`]), and policies, bindings and parameters a
-//! [`set::PolicySet`]. Every finding has one of the [`codes`].
+//! [`set::PolicySet`]. What was read can be written as Kubernetes documents again ([`export`]). Every
+//! finding has one of the [`codes`].
 
 pub mod codes;
 pub mod compile;
 pub mod defaults;
+pub mod export;
 pub mod model;
 pub mod objects;
 pub mod packs;

@@ -33,6 +33,11 @@ impl KubernetesVersion {
         (Self::OLDEST.minor..=Self::NEWEST.minor).map(|minor| KubernetesVersion { minor })
     }
 
+    /// Returns the number behind the dot.
+    pub fn minor(self) -> u8 {
+        self.minor
+    }
+
     /// Says whether this version has what exists since then. Extensions are of no version: whether
     /// they may be used is up to the language.
     pub fn has(self, since: Since) -> bool {

@@ -202,7 +202,8 @@ pub fn compile(
     (Arc::new(compiled), diagnostics)
 }
 
-fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
+/// The declarations that the expressions of a policy see, without its own variables.
+pub(super) fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
     let language = match policy.origin.form {
         Form::Cel => Language::Extended,
         Form::Kubernetes => Language::Kubernetes,

@@ -146,6 +146,19 @@ pub enum PolicySeverity {
     Critical,
 }
 
+impl PolicySeverity {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PolicySeverity::Info => "info",
+            PolicySeverity::Low => "low",
+            PolicySeverity::Medium => "medium",
+            PolicySeverity::High => "high",
+            PolicySeverity::Critical => "critical",
+        }
+    }
+}
+
 /// Which requests a policy or binding applies to (`MatchResources`).
 #[derive(Debug, Clone, Default)]
 pub struct MatchResources {

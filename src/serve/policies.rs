@@ -18,7 +18,7 @@ use crate::engine::cluster::Objects;
 use crate::engine::respond::{Mode, respond};
 use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{Binding, FailurePolicy, PolicyKind, PolicySeverity};
+use crate::policy::model::{Binding, FailurePolicy, PolicyKind};
 use crate::policy::set::PolicySet;
 use crate::sources::{self, Texts};
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
@@ -203,7 +203,7 @@ fn describe(policy: &CompiledPolicy, bindings: &[&Binding], is_kept: bool) -> Va
         "state": state,
         "source": read.origin.source.name(),
         "description": read.about.description,
-        "severity": severity(read.about.severity),
+        "severity": read.about.severity.as_str(),
         "category": read.about.category,
         "failurePolicy": match read.failure_policy {
             FailurePolicy::Fail => "Fail",
@@ -233,16 +233,6 @@ fn listed(items: &[String], separator: &str) -> String {
         text.push_str(&format!("{separator}and {} more", others + 1));
     }
     text
-}
-
-fn severity(severity: PolicySeverity) -> &'static str {
-    match severity {
-        PolicySeverity::Info => "info",
-        PolicySeverity::Low => "low",
-        PolicySeverity::Medium => "medium",
-        PolicySeverity::High => "high",
-        PolicySeverity::Critical => "critical",
-    }
 }
 
 /// A point in time after which nobody waits for the answer.

@@ -1,11 +1,20 @@
 //! `check` on the recorded facts in the folder named by `PORTCULLIS_CORPUS`.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a recording without a key fails the test"
+)]
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
+use portcullis::cel::version::KubernetesVersion;
+use portcullis::diagnostics::Diagnostic;
+use portcullis::policy::{export, read};
+use portcullis::text::Source;
 use serde_json::Value;
 
 use super::Folder;
@@ -41,6 +50,11 @@ fn real_objects_are_checked_without_an_error_of_our_own() {
 #[test]
 #[ignore = "needs the recordings in $PORTCULLIS_CORPUS"]
 fn recorded_cases_are_decided_as_kubernetes_decides_them() {
+    compare(Recorded::Policies, &policy_cases());
+}
+
+/// The cases of whole policies.
+fn policy_cases() -> Vec<Value> {
     let path = corpus("policies.jsonl.gz");
     let mut text = String::new();
     GzDecoder::new(File::open(path).unwrap())
@@ -55,8 +69,7 @@ fn recorded_cases_are_decided_as_kubernetes_decides_them() {
         }
         case
     });
-    let cases: Vec<Value> = cases.collect();
-    compare(Recorded::Policies, &cases);
+    cases.collect()
 }
 
 #[test]
@@ -74,6 +87,40 @@ fn whole_requests_are_decided_as_kubernetes_decides_them() {
     });
     let cases: Vec<Value> = cases.collect();
     compare(Recorded::Everything, &cases);
+}
+
+#[test]
+#[ignore = "needs the recordings in $PORTCULLIS_CORPUS"]
+fn exported_policies_decide_as_those_they_were_exported_from() {
+    let mut exported = 0;
+    let mut cases = policy_cases();
+    for case in &mut cases {
+        exported += usize::from(export(case));
+    }
+    println!(
+        "{exported} of {} cases are decided by what was exported",
+        cases.len()
+    );
+    assert!(exported > 0, "the corpus has policies that can be exported");
+    compare(Recorded::Policies, &cases);
+}
+
+/// Puts the policies of a case through `export`; leaves those alone that the API server refuses.
+fn export(case: &mut Value) -> bool {
+    let version = KubernetesVersion::NEWEST;
+    let documents = ["policies", "bindings"].map(|key| case[key].as_array().unwrap().clone());
+    let text: Vec<String> = documents.iter().flatten().map(Value::to_string).collect();
+    let (documents, problems) = read::read(&Source::new("case.yaml", text.join("\n---\n")));
+    let policies = documents.policies.iter();
+    let policies: Result<Vec<Value>, _> = policies.map(|it| export::policy(it, version)).collect();
+    let Ok(policies) = policies else { return false };
+    if problems.iter().any(Diagnostic::is_error) {
+        return false;
+    }
+    let bindings = documents.bindings.iter();
+    case["bindings"] = bindings.map(|it| export::binding(it, version)).collect();
+    case["policies"] = policies.into();
+    true
 }
 
 /// Which annotations a corpus records.

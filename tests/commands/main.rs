@@ -8,6 +8,7 @@
 
 mod check;
 mod corpus;
+mod export;
 mod inputs;
 mod test;
 mod version;

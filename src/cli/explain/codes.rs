@@ -5,7 +5,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 25] = [
+pub(super) const CODES: [(&str, &str); 28] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -63,6 +63,18 @@ pub(super) const CODES: [(&str, &str); 25] = [
     (
         "eval/yaml",
         "The value of a variable is no YAML or JSON; the message says what is wrong with it.",
+    ),
+    (
+        "export/mutation-off",
+        "A mutation is not exported because it is switched off.",
+    ),
+    (
+        "export/scope",
+        "A policy without a request (`scope: cluster`) cannot be one of Kubernetes'.",
+    ),
+    (
+        "export/version",
+        "The version of Kubernetes that is exported for lacks the kind of a policy.",
     ),
     (
         "file/empty",

@@ -1,0 +1,127 @@
+//! `export`: `.cel` policies as documents that decide the same.
+
+use std::fs;
+use std::path::Path;
+
+use super::Folder;
+
+const POLICY: &str = "// Meshery runs on several nodes.
+//
+// ---
+// severity: high
+// match: {resources: [apps/v1/deployments]}
+// settings: {floor: 3}
+// action: [deny, audit]
+// ---
+// @when it's Meshery's own
+object.metadata.name == 'meshery'
+// @require enough replicas
+object.spec.replicas >= settings.floor
+// @message
+object.metadata.name + ' runs ' +
+  string(object.spec.replicas) + ' replicas'
+";
+
+#[test]
+fn a_policy_is_printed_with_its_binding() {
+    let output = Folder::with(&[("replicas.cel", POLICY)]).run("export replicas.cel");
+    insta::assert_snapshot!(output.out, @r#"
+    ---
+    apiVersion: admissionregistration.k8s.io/v1
+    kind: ValidatingAdmissionPolicy
+    metadata:
+      name: replicas
+      annotations:
+        portcullis.dev/description: Meshery runs on several nodes.
+        portcullis.dev/severity: high
+    spec:
+      failurePolicy: Fail
+      matchConstraints:
+        resourceRules:
+        - apiGroups:
+          - apps
+          apiVersions:
+          - v1
+          operations:
+          - CREATE
+          - UPDATE
+          resources:
+          - deployments
+      matchConditions:
+      - name: its-mesherys-own
+        expression: object.metadata.name == 'meshery'
+      validations:
+      - expression: object.spec.replicas >= 3
+        message: enough replicas
+        messageExpression: |-
+          object.metadata.name + ' runs ' +
+            string(object.spec.replicas) + ' replicas'
+    ---
+    apiVersion: admissionregistration.k8s.io/v1
+    kind: ValidatingAdmissionPolicyBinding
+    metadata:
+      name: replicas
+    spec:
+      policyName: replicas
+      validationActions:
+      - Deny
+      - Audit
+    "#);
+    assert_eq!((output.err.as_str(), output.code), ("", Some(0)));
+}
+
+#[test]
+fn what_cannot_be_exported_is_named_and_the_rest_printed() {
+    let extended = "// ---\n// match: {resources: [apps/v1/deployments]}\n// ---\n// @require it\ncel.bind(x, 1, x == 1)\n";
+    let files = [("a.cel", extended), ("b.cel", POLICY)];
+    let output = Folder::with(&files).run("export .");
+    insta::assert_snapshot!(output.err, @r"
+    error[cel/extension]: `cel.bind` is not part of Kubernetes' language
+     --> ./a.cel:5:1
+      |
+    5 | cel.bind(x, 1, x == 1)
+      | ^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: only Portcullis can enforce this policy
+    ");
+    assert!(output.out.contains("name: b\n"), "{}", output.out);
+    assert!(!output.out.contains("name: a\n"), "{}", output.out);
+    assert_eq!(output.code, Some(2));
+}
+
+/// Every test beside a built-in policy passes with what the policy is exported to.
+#[test]
+fn exported_policies_pass_the_tests_beside_their_originals() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let mut tried = 0;
+    for pack in fs::read_dir(folder).unwrap() {
+        for file in fs::read_dir(pack.unwrap().path()).into_iter().flatten() {
+            let path = file.unwrap().path();
+            let tests = path.with_extension("test.yaml");
+            if path.extension().is_none_or(|end| end != "cel") || !tests.exists() {
+                continue;
+            }
+            let exported = Folder::with(&[]).run(&format!("export {}", path.display()));
+            if exported.code != Some(0) {
+                assert!(exported.err.contains("cel/extension"), "{}", exported.err);
+                continue;
+            }
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let yaml = format!("{stem}.yaml");
+            let tests = format!("policies: [{yaml}]\n{}", fs::read_to_string(tests).unwrap());
+            let tests_name = format!("{stem}.test.yaml");
+            let files = [
+                (yaml.as_str(), exported.out.as_str()),
+                (&tests_name, &tests),
+            ];
+            let output = Folder::with(&files).run(&format!("test {tests_name}"));
+            // What is written out is no setting any more.
+            let settings = output.out.matches("the policy has no setting").count();
+            let passed = output.out.trim_end().ends_with(" passed")
+                || output.out.contains(&format!(" passed, {settings} failed"));
+            assert!(passed, "{}\n{}", output.out, exported.out);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 3, "only {tried} policies were tried");
+}
