@@ -16,6 +16,8 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
+use crate::text::{Position, excerpt};
+
 /// Deepest nesting accepted. Kubernetes' own objects stay below 60; the depth of a custom resource
 /// is bounded by its schema. Bounded so that no reader of the tree needs a large stack.
 pub const MAX_DEPTH: usize = 200;
@@ -83,6 +85,28 @@ pub enum JsonError {
         /// Column in bytes, from 1.
         column: usize,
     },
+}
+
+impl JsonError {
+    /// Returns where it is; the column counts bytes.
+    pub fn position(&self) -> Position {
+        let (JsonError::Syntax { line, column, .. }
+        | JsonError::DuplicateKey { line, column, .. }
+        | JsonError::TooDeep { line, column }) = self;
+        Position {
+            line: *line,
+            column: *column,
+        }
+    }
+
+    /// Returns what is wrong without where; of a key not more than an excerpt.
+    pub fn reason(&self) -> String {
+        match self {
+            JsonError::Syntax { reason, .. } => reason.clone(),
+            JsonError::DuplicateKey { key, .. } => format!("duplicate key `{}`", excerpt(key)),
+            JsonError::TooDeep { .. } => format!("nested deeper than {MAX_DEPTH} levels"),
+        }
+    }
 }
 
 /// Parses one JSON document; nothing but white space may follow it.

@@ -9,6 +9,8 @@ pub mod diagnostics;
 
 pub mod json;
 
+pub mod hcl;
+
 pub mod cel;
 
 pub mod admission;

@@ -110,6 +110,29 @@ pub struct Position {
     pub column: usize,
 }
 
+/// Returns the line and column of a byte offset in a text that is no [`Source`].
+pub fn position(text: &str, offset: usize) -> Position {
+    let mut at = offset.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let before = text.get(..at).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Position {
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+    }
+}
+
+/// Returns as much of a text as a message may repeat, with `…` for the rest.
+pub fn excerpt(text: &str) -> String {
+    const CHARACTERS: usize = 40;
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// A text taken out of a source (an expression in a YAML scalar, say) that knows where each of its
 /// bytes came from.
 ///

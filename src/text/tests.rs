@@ -75,3 +75,24 @@ fn the_nearest_name_is_one_that_could_have_been_meant() {
         assert_eq!(nearest(given, names), expect, "{given}");
     }
 }
+
+#[test]
+fn a_place_in_a_text_counts_characters() {
+    for (offset, wanted) in [
+        (0, (1, 1)),
+        (3, (1, 3)),
+        (5, (2, 1)),
+        (6, (2, 1)),
+        (7, (2, 2)),
+        (99, (2, 3)),
+    ] {
+        let Position { line, column } = position("aéb\nüc", offset);
+        assert_eq!((line, column), wanted, "{offset}");
+    }
+}
+
+#[test]
+fn an_excerpt_is_short() {
+    assert_eq!(excerpt("ca_ttl"), "ca_ttl");
+    assert_eq!(excerpt(&"é".repeat(41)), format!("{}…", "é".repeat(40)));
+}
