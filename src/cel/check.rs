@@ -217,14 +217,15 @@ impl Checker<'_> {
         let span = self.ast.span(id);
         self.extension.get_or_insert(span);
         if self.env.language() == Language::Kubernetes {
-            self.issues.push(
-                Issue::new(
-                    span,
-                    format!("`{name}` is not part of Kubernetes' language"),
-                )
-                .help("write the policy as a `.cel` file to use extensions"),
-            );
+            self.refuse_extension(span, name);
         }
+    }
+
+    fn refuse_extension(&mut self, span: Span, name: &str) {
+        let message = format!("`{name}` is not part of Kubernetes' language");
+        let issue = Issue::new(span, message);
+        self.issues
+            .push(issue.help("write the policy as a `.cel` file to use extensions"));
     }
 
     /// Visits something with further local variables in scope.

@@ -173,6 +173,14 @@ impl Env {
             .filter(|function| self.has_library(function))
     }
 
+    /// Says whether a name is that of a function that only our extensions have, and that may not be
+    /// used.
+    pub fn is_refused_extension(&self, name: &str) -> bool {
+        FUNCTIONS
+            .get(name)
+            .is_some_and(|function| !function.overloads.iter().any(|it| self.speaks(it)))
+    }
+
     /// Says whether the library of a function is there: `jsonpatch` comes with the messages
     /// (apiserver `plugin/cel/compile.go`, `hasPatchTypes`).
     fn has_library(&self, function: &Function) -> bool {

@@ -23,6 +23,10 @@ impl Checker<'_> {
                 .collect();
             return self.resolve_operator(id, call, &arguments);
         }
+        if let Some(name) = self.refused_extension(call) {
+            self.refuse_extension(self.ast.span(id), &name);
+            return Inferred::Error;
+        }
         let namespaced = self.namespaced(call);
         let is_format = call.function == "format" && call.target.is_some();
         self.exempt += usize::from(is_format);
@@ -61,15 +65,29 @@ impl Checker<'_> {
         }
     }
 
-    /// The function of `ns.f(…)`, when `ns.f` is the name of one and `ns` is no variable.
+    /// The function of `ns.f(…)`, when `ns.f` is the name of one; that `ns` is a variable does not
+    /// matter (cel-go `checker/checker.go`, `checkCall`).
     fn namespaced(&self, call: &Call) -> Option<&'static Function> {
         let namespace = self.ast.qualified_name(call.target?)?;
         let namespace = namespace.trim_start_matches('.');
-        let root = namespace.split('.').next().unwrap_or_default();
-        if self.local(root).is_some() {
-            return None;
-        }
         self.env.function(&format!("{namespace}.{}", call.function))
+    }
+
+    /// The name of a function that is an extension, where those may not be used.
+    fn refused_extension(&self, call: &Call) -> Option<String> {
+        let name = match call.target {
+            None => call.function.clone(),
+            Some(target) => {
+                let namespace = self.ast.qualified_name(target)?;
+                let root = namespace.split('.').next().unwrap_or_default();
+                if self.local(root).is_some() || self.env.slot(root).is_some() {
+                    return None;
+                }
+                format!("{namespace}.{}", call.function)
+            }
+        };
+        let is_refused = self.env.is_refused_extension(&name);
+        is_refused.then(|| written(&name).to_owned())
     }
 
     fn resolve_operator(&mut self, id: NodeId, call: &Call, arguments: &[Inferred]) -> Inferred {
@@ -157,31 +175,27 @@ impl Checker<'_> {
         if self.refuse_later_function(call, (function, style), arguments) {
             return Inferred::Error;
         }
-        let forms: Vec<String> = function
-            .overloads
-            .iter()
-            .filter(|it| self.env.allows(it))
-            .map(|it| it.form(function))
-            .collect();
+        let name = written(function.name);
+        let help = if name == function.name {
+            let forms = function.overloads.iter();
+            let forms = forms.filter(|it| self.env.allows(it));
+            let forms: Vec<String> = forms.map(|it| it.form(function)).collect();
+            format!("it is called as {}", forms.join(" or "))
+        } else {
+            "it takes numbers, or one list of numbers".to_owned()
+        };
         let types = self.shown(arguments);
         let message = match (style, types.split_first()) {
             (Style::Member, Some((receiver, rest))) => {
                 format!(
-                    "no overload of `{}` takes ({receiver}).({})",
-                    function.name,
+                    "no overload of `{name}` takes ({receiver}).({})",
                     rest.join(", ")
                 )
             }
-            _ => format!(
-                "no overload of `{}` takes ({})",
-                function.name,
-                types.join(", ")
-            ),
+            _ => format!("no overload of `{name}` takes ({})", types.join(", ")),
         };
-        self.issues.push(
-            Issue::new(call.function_span, message)
-                .help(format!("it is called as {}", forms.join(" or "))),
-        );
+        self.issues
+            .push(Issue::new(call.function_span, message).help(help));
         Inferred::Error
     }
 
@@ -250,6 +264,15 @@ impl Checker<'_> {
             None => issue,
         };
         self.issues.push(issue);
+    }
+}
+
+/// The name of a function as it is written: of a macro, if one stands for it.
+fn written(name: &str) -> &str {
+    match name {
+        "math.@max" => "math.greatest",
+        "math.@min" => "math.least",
+        name => name,
     }
 }
 

@@ -45,8 +45,40 @@ impl Planner<'_> {
                 self.search(call, overloads, vec![text, expression])
             }
             ("findAll", Err(arguments)) => self.search(call, overloads, arguments),
-            (_, Ok(operands)) => bound(call, overloads, operands.into()),
-            (_, Err(arguments)) => bound(call, overloads, arguments),
+            (_, Ok(operands)) => self.bound(call, overloads, operands.into()),
+            (_, Err(arguments)) => self.bound(call, overloads, arguments),
+        }
+    }
+
+    fn bound(
+        &self,
+        call: &Call,
+        overloads: &[&'static Overload],
+        arguments: Vec<Node>,
+    ) -> Operation {
+        Operation::Call(Box::new(Callee {
+            overloads: overloads.into(),
+            arguments: arguments.into(),
+            name: self.full_name(call, overloads).into(),
+            cost: call_cost(name(call), overloads),
+            dispatch: match (name(call), overloads) {
+                ("size" | "sort" | "@sortByAssociatedKeys", _) => Dispatch::Singleton,
+                ("format", _) => Dispatch::Variadic,
+                (_, [_]) => Dispatch::Bound,
+                _ => Dispatch::Open,
+            },
+        }))
+    }
+
+    /// The name of a function with its namespace, as errors have it.
+    fn full_name(&self, call: &Call, overloads: &[&'static Overload]) -> String {
+        let is_global = overloads
+            .iter()
+            .all(|overload| overload.style == function::Style::Global);
+        let namespace = call.target.filter(|_| is_global);
+        match namespace.and_then(|target| self.ast.qualified_name(target)) {
+            Some(namespace) => format!("{}.{}", namespace.trim_start_matches('.'), call.function),
+            None => name(call).to_owned(),
         }
     }
 
@@ -68,12 +100,12 @@ impl Planner<'_> {
         }
         let pattern = arguments.get(1).and_then(|it| self.check_pattern(it));
         let Some((pattern, length)) = pattern else {
-            return bound(call, overloads, arguments);
+            return self.bound(call, overloads, arguments);
         };
         let limit = (arguments.len() > 2).then(|| arguments.pop()).flatten();
         let mut arguments = arguments.into_iter();
         let Some(text) = arguments.next() else {
-            return bound(call, overloads, Vec::new());
+            return self.bound(call, overloads, Vec::new());
         };
         let is_member = overloads
             .iter()
@@ -194,21 +226,6 @@ impl Planner<'_> {
             }
         }
     }
-}
-
-fn bound(call: &Call, overloads: &[&'static Overload], arguments: Vec<Node>) -> Operation {
-    Operation::Call(Box::new(Callee {
-        overloads: overloads.into(),
-        arguments: arguments.into(),
-        name: name(call).into(),
-        cost: call_cost(name(call), overloads),
-        dispatch: match (name(call), overloads) {
-            ("size" | "sort" | "@sortByAssociatedKeys", _) => Dispatch::Singleton,
-            ("format", _) => Dispatch::Variadic,
-            (_, [_]) => Dispatch::Bound,
-            _ => Dispatch::Open,
-        },
-    }))
 }
 
 /// The cost of a call. cel-go knows a call's overload, and with it some costs, only if just one fits
