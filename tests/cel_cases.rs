@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use oracle::Oracle;
-use portcullis::cel::function::{Overload, Since};
+use portcullis::cel::function::{Function, Overload, Since};
 use portcullis::cel::library;
 use rows::Answer;
 use serde_json::{Map, Value as Row, json};
@@ -69,7 +69,7 @@ fn record() {
         let mut text = String::new();
         for (case, answer) in cases.iter().zip(answers) {
             let mut row = Map::new();
-            for key in ["expr", "env", "version", "vars"] {
+            for key in ["expr", "env", "extensions", "version", "vars"] {
                 row.extend(case.get(key).map(|value| (key.to_owned(), value.clone())));
             }
             for key in ["staticType", "typed", "error", "phase", "cost"] {
@@ -148,7 +148,15 @@ fn every_function_and_macro_has_a_recorded_case() {
         "optMap",
         "optFlatMap",
         "sortBy",
+        "math.greatest",
+        "math.least",
     ];
+    // cel-go's; nobody else has the others.
+    let is_recorded = |function: &Function, overload: &Overload| {
+        overload.since != Since::Extension
+            || function.name.starts_with("math.")
+            || function.name.starts_with("base64.")
+    };
     // Who is asked is not part of a row.
     let is_asking = |overload: &Overload| {
         let mut types = overload.params.iter().chain([&overload.result]);
@@ -157,7 +165,7 @@ fn every_function_and_macro_has_a_recorded_case() {
     let functions = library::functions()
         .filter(|function| {
             let mut overloads = function.overloads.iter();
-            overloads.any(|it| it.since != Since::Extension && !is_asking(it))
+            overloads.any(|it| is_recorded(function, it) && !is_asking(it))
         })
         .map(|function| function.name)
         .filter(|name| !name.contains('@'));

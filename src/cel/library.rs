@@ -10,6 +10,7 @@ pub mod cidr;
 pub mod cluster;
 pub mod comparison;
 pub mod conversions;
+pub mod encoders;
 pub mod format;
 pub mod format_string;
 mod go_sort;
@@ -18,6 +19,7 @@ pub mod jsonpatch;
 pub mod lists;
 pub mod lists_extension;
 pub mod maps;
+pub mod math;
 pub mod optional;
 pub mod quantity;
 pub mod regex;
@@ -57,6 +59,8 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         format::FUNCTIONS,
         jsonpatch::FUNCTIONS,
         cluster::FUNCTIONS,
+        math::FUNCTIONS,
+        encoders::FUNCTIONS,
         authz::FUNCTIONS,
     ]
     .into_iter()

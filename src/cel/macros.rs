@@ -1,10 +1,13 @@
 //! The macros: calls that the parser turns into expressions of their own kind.
 //!
 //! Kubernetes has cel-go's standard macros, the two-variable comprehensions, `optMap`, `optFlatMap`
-//! and `sortBy` (`environment/base.go`); `cel.bind` is ours. All are expanded whatever the version of
-//! Kubernetes; the checker refuses those that the version lacks (`check/later.rs`).
+//! and `sortBy` (`environment/base.go`); `cel.bind`, `math.greatest` and `math.least` are extensions.
+//! All are expanded whatever the version of Kubernetes; the checker refuses those that the version
+//! lacks (`check/later.rs`).
 
-use super::ast::{Bind, Call, Expr, Fold, FoldKind, NodeId, OptMap, OptMapResult};
+use super::ast::{
+    Bind, Call, Expr, Fold, FoldKind, Item, Literal, NodeId, OptMap, OptMapResult, Presence,
+};
 use super::function::Since;
 use super::issue::Issue;
 use super::parse::Converter;
@@ -110,6 +113,9 @@ fn expand_member(
                 value: *value,
                 body: *body,
             }))
+        }
+        ("greatest" | "least", arguments) if matches!(converter.ast.expr(target), Expr::Ident(name) if name == "math") => {
+            extreme(converter, call, (target, arguments))?
         }
         _ => return Ok(None),
     };
@@ -232,4 +238,77 @@ fn sort_by(
         value: target,
         body,
     })))
+}
+
+/// `math.greatest(…)` and `math.least(…)` are calls with one or two numbers, or with a list of them
+/// (cel-go `ext/math.go`, `mathGreatest`, `mathLeast`).
+fn extreme(
+    converter: &mut Converter<'_>,
+    call: &Call,
+    (target, arguments): (NodeId, &[NodeId]),
+) -> Result<Expr, Issue> {
+    let name = format!("math.{}()", call.function);
+    let refused = |at: NodeId, text: &str| {
+        let issue = Issue::new(converter.ast.span(at), format!("{name} {text}"));
+        issue.help(format!(
+            "it takes numbers, or one list of numbers: `math.{}(1, x)`",
+            call.function
+        ))
+    };
+    let is_number = |id: &NodeId| may_be_number(converter, *id);
+    match arguments {
+        [] => return Err(refused(target, "requires at least one argument")),
+        [only] => {
+            let is_list = match converter.ast.expr(*only) {
+                Expr::List(items) => {
+                    !items.is_empty() && items.iter().all(|item| is_number(&item.value))
+                }
+                _ => false,
+            };
+            if !is_list && !is_number(only) {
+                return Err(refused(*only, "invalid single argument value"));
+            }
+        }
+        several => {
+            if let Some(wrong) = several.iter().find(|argument| !is_number(argument)) {
+                return Err(refused(*wrong, "simple literal arguments must be numeric"));
+            }
+        }
+    }
+    let arguments = match arguments {
+        [first, .., last] if arguments.len() > 2 => {
+            let span = converter.ast.span(*first).to(converter.ast.span(*last));
+            let items = arguments.iter().map(|value| Item {
+                value: *value,
+                presence: Presence::Always,
+            });
+            let items = Expr::List(items.collect());
+            vec![converter.ast.add(items, span)]
+        }
+        few => few.to_vec(),
+    };
+    let function = match call.function.as_str() {
+        "greatest" => "math.@max",
+        _ => "math.@min",
+    };
+    Ok(Expr::Call(Call {
+        function: function.to_owned(),
+        function_span: call.function_span,
+        target: None,
+        arguments,
+    }))
+}
+
+/// Says whether an argument is a number, or something whose value is not seen yet.
+fn may_be_number(converter: &Converter<'_>, id: NodeId) -> bool {
+    match converter.ast.expr(id) {
+        Expr::Literal(literal) => {
+            matches!(
+                literal,
+                Literal::Int(_) | Literal::Uint(_) | Literal::Double(_)
+            )
+        }
+        Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => false,
+        _ => true,
+    }
 }

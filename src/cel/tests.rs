@@ -393,6 +393,24 @@ fn what_is_wrong_is_underlined_and_the_nearest_name_suggested() {
             "write the policy as a `.cel` file to use extensions",
         ),
         (
+            "json.parse(object.spec.name).a",
+            "json.parse(object.spec.name)",
+            "`json.parse` is not part of Kubernetes' language",
+            "write the policy as a `.cel` file to use extensions",
+        ),
+        (
+            "math.greatest(1, object.spec.n)",
+            "math.greatest(1, object.spec.n)",
+            "`math.greatest` is not part of Kubernetes' language",
+            "write the policy as a `.cel` file to use extensions",
+        ),
+        (
+            "math.least()",
+            "math",
+            "math.least() requires at least one argument",
+            "it takes numbers, or one list of numbers: `math.least(1, x)`",
+        ),
+        (
             "Object{}",
             "Object",
             "undefined type `Object`",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/ext"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -52,6 +53,9 @@ func (in *row) variables() (map[string]any, []string, error) {
 // environment returns the environment a row asks for.
 func (in *row) environment(names []string) (*cel.Env, error) {
 	key := strings.Join(append([]string{in.Env, in.EnvMode, in.Version}, names...), " ")
+	if in.Extensions {
+		key = "extended " + key
+	}
 	if known, ok := environments[key]; ok {
 		return known, nil
 	}
@@ -101,6 +105,9 @@ func (in *row) environment(names []string) (*cel.Env, error) {
 // declarations are those of admission plugin/cel/compile.go, createEnvForOpts, with every option on.
 func (in *row) declarations(names []string) (environment.VersionedOptions, error) {
 	options := environment.VersionedOptions{IntroducedVersion: always}
+	if in.Extensions {
+		options.EnvOptions = append(options.EnvOptions, ext.Math(), ext.Encoders())
+	}
 	declare := func(name string, declared *cel.Type) {
 		options.EnvOptions = append(options.EnvOptions, cel.Variable(name, declared))
 	}

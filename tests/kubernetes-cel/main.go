@@ -26,6 +26,9 @@ type row struct {
 	Env string `json:"env,omitempty"`
 	// EnvMode is "stored" (everything the version can run) or "new" (what may be written).
 	EnvMode string `json:"envMode,omitempty"`
+	// Extensions says whether cel-go's math and encoders extensions are there, which Kubernetes does
+	// not have.
+	Extensions bool `json:"extensions,omitempty"`
 	// Version is the compatibility version of the environment; the newest by default.
 	Version string `json:"version,omitempty"`
 }

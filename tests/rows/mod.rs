@@ -70,6 +70,10 @@ fn evaluated_answer(row: &Row, result: Result<Row, String>) -> Answer {
 fn environment(row: &Row) -> Env {
     let version = row["version"].as_str().map(str::parse::<KubernetesVersion>);
     let version = version.map_or_else(KubernetesVersion::default, Result::unwrap);
+    let language = match row["extensions"].as_bool() {
+        Some(true) => Language::Extended,
+        _ => Language::Kubernetes,
+    };
     let env = match row["env"].as_str() {
         None | Some("dyn") => {
             let names = row["vars"]
@@ -77,9 +81,9 @@ fn environment(row: &Row) -> Env {
                 .into_iter()
                 .flat_map(|vars| vars.keys());
             let slots = names.map(|name| (name.as_str(), Type::Dyn));
-            Env::new(slots, Language::Kubernetes)
+            Env::new(slots, language)
         }
-        _ => Env::new(SLOTS, Language::Kubernetes)
+        _ => Env::new(SLOTS, language)
             .without("settings")
             .without("pod")
             .with_messages(match row["env"].as_str() {

@@ -31,6 +31,9 @@ struct Row<'r> {
     env: Option<Cow<'r, str>>,
     #[serde(borrow, default)]
     version: Option<Cow<'r, str>>,
+    /// Whether the expression may use what Kubernetes does not have.
+    #[serde(default)]
+    extensions: bool,
 }
 
 /// Answers rows until there are none; those that name no version of Kubernetes are for `version`.
@@ -132,7 +135,11 @@ fn evaluated(row: &Row<'_>, version: KubernetesVersion) -> Answer {
             Err(error) => return Answer::unusable(&format!("bad vars: {error}")),
         },
     };
-    let Declared { env, values } = setting.with(&given, Language::Kubernetes, version);
+    let language = match row.extensions {
+        true => Language::Extended,
+        false => Language::Kubernetes,
+    };
+    let Declared { env, values } = setting.with(&given, language, version);
     let compiled = match compile(&row.expr, &env) {
         Ok(compiled) => compiled,
         Err(failure) => return Answer::of_failure(&failure),

@@ -221,4 +221,21 @@ pub(super) const MACROS: &[Macro] = &[
         since: Since::Extension,
         examples: &[("cel.bind(x, 2 + 3, x * x)", "25")],
     },
+    Macro {
+        name: "math.greatest",
+        doc: "Returns the greatest of some numbers, or of a list of them.",
+        forms: &["math.greatest(x, …)", "math.greatest(list)"],
+        since: Since::Extension,
+        examples: &[
+            ("math.greatest(1, 5, 3)", "5"),
+            ("math.greatest([1.5, 2.5])", "2.5"),
+        ],
+    },
+    Macro {
+        name: "math.least",
+        doc: "Returns the least of some numbers, or of a list of them.",
+        forms: &["math.least(x, …)", "math.least(list)"],
+        since: Since::Extension,
+        examples: &[("math.least(1u, 2u)", "1u")],
+    },
 ];
