@@ -10,6 +10,7 @@ pub mod cidr;
 pub mod cluster;
 pub mod comparison;
 pub mod conversions;
+pub mod documents;
 pub mod encoders;
 pub mod format;
 pub mod format_string;
@@ -61,6 +62,7 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         cluster::FUNCTIONS,
         math::FUNCTIONS,
         encoders::FUNCTIONS,
+        documents::FUNCTIONS,
         authz::FUNCTIONS,
     ]
     .into_iter()

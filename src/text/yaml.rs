@@ -147,6 +147,11 @@ fn read_chunk(text: &str, place: &Place, stream: &mut Stream) {
     }
 }
 
+/// Returns the integer that a number is once Go has printed it as JSON, if it is one.
+pub fn integral(value: f64) -> Option<i64> {
+    resolve::integral(value)
+}
+
 /// Where the bytes of a chunk of text are in the source.
 struct Place<'a> {
     /// Offset of the chunk in the whole text.
