@@ -30,6 +30,7 @@ pub mod standard;
 pub mod strings;
 pub mod time;
 pub mod url;
+pub mod x509;
 
 use super::error::{FaultKind, Result};
 use super::function::{Body, Call, Cost, Function, Overload, Since, Style, cost};
@@ -63,6 +64,7 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
         math::FUNCTIONS,
         encoders::FUNCTIONS,
         documents::FUNCTIONS,
+        x509::FUNCTIONS,
         authz::FUNCTIONS,
     ]
     .into_iter()
