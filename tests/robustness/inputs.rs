@@ -1,5 +1,6 @@
 //! Expressions made to break whoever reads, checks, evaluates or prints them.
 
+mod documents;
 mod libraries;
 mod syntax;
 mod values;
@@ -12,6 +13,8 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) expression: String,
     pub(crate) vars: Value,
+    /// Whether it is about what Kubernetes does not have.
+    pub(crate) extensions: bool,
 }
 
 /// Collects inputs; each name once.
@@ -28,7 +31,15 @@ impl Inputs {
             name: name.into(),
             expression: expression.into(),
             vars,
+            extensions: false,
         });
+    }
+
+    fn extended(&mut self, name: impl Into<String>, expression: impl Into<String>, vars: Value) {
+        self.over(name, expression, vars);
+        if let Some(input) = self.0.last_mut() {
+            input.extensions = true;
+        }
     }
 }
 
@@ -52,6 +63,11 @@ pub(crate) fn all() -> Vec<Input> {
     libraries::times(&mut inputs);
     libraries::libraries(&mut inputs);
     libraries::lists(&mut inputs);
+    documents::texts(&mut inputs);
+    documents::yaml(&mut inputs);
+    documents::hcl(&mut inputs);
+    documents::x509(&mut inputs);
+    documents::loops(&mut inputs);
     values::documents(&mut inputs);
     syntax::mistakes(&mut inputs);
     inputs.0

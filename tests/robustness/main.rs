@@ -68,6 +68,7 @@ fn every_input_is_answered_in_bounded_time_and_memory() {
         name: "one".to_owned(),
         expression: "1".to_owned(),
         vars: serde_json::json!({}),
+        extensions: false,
     };
     let baseline = Evaluator::start().answer(&trivial);
     assert!(baseline.line.contains("\"value\":1"), "{}", baseline.line);

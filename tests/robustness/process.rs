@@ -134,7 +134,13 @@ fn used(process: u32) -> (Duration, u64) {
 
 /// The row of an input.
 fn row(input: &Input) -> String {
-    json!({"id": input.name, "expr": input.expression, "vars": input.vars}).to_string()
+    let Input {
+        name,
+        expression,
+        vars,
+        extensions,
+    } = input;
+    json!({"id": name, "expr": expression, "vars": vars, "extensions": extensions}).to_string()
 }
 
 /// A command within the limits; its arguments are `$1` and so on.
