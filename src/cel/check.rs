@@ -22,6 +22,7 @@ use super::ast::{Ast, Entry, Expr, Item, Literal, NodeId, Presence, Select};
 use super::env::{Env, Language};
 use super::function::Overload;
 use super::issue::Issue;
+use super::protobuf::Descriptor;
 use super::types::{Inferred, Type};
 use operators::OperatorCost;
 use unify::Unifier;
@@ -55,6 +56,12 @@ pub enum Reference {
     Variable(usize),
     /// A type.
     Type(&'static str),
+    /// A constant of an enumeration.
+    Enum(i64),
+    /// A message of `google.protobuf`.
+    Message(&'static Descriptor),
+    /// An object that has a type, but cannot be made.
+    Undefined(&'static str),
     /// An operator, with its cost.
     Operator(OperatorCost),
     /// The overloads of a function that may take the arguments; never empty.
@@ -176,7 +183,7 @@ impl Checker<'_> {
             Expr::Call(call) => self.visit_call(id, call),
             Expr::List(items) => self.visit_list(id, items),
             Expr::Map(entries) => self.visit_map(id, entries),
-            Expr::Struct(message) => self.visit_message(message),
+            Expr::Struct(message) => self.visit_message(id, message),
             Expr::Fold(fold) => self.visit_fold(id, fold),
             Expr::OptMap(map) => self.visit_opt_map(id, map),
             Expr::Bind(bind) => {
@@ -298,6 +305,9 @@ impl Checker<'_> {
     }
 
     fn type_value(&mut self, id: NodeId, name: &str) -> Option<Inferred> {
+        if let Some(inferred) = self.protobuf_value(id, name) {
+            return Some(inferred);
+        }
         let (name, declared) = self.env.type_named(name)?;
         self.refer(id, Reference::Type(name));
         let inner = instantiate(declared, &mut FxHashMap::default(), &mut self.unifier);
@@ -317,10 +327,8 @@ impl Checker<'_> {
             self.refer(id, Reference::Slot(slot));
             return Some(inferred);
         }
-        match self.local(root).is_none() && self.env.slot(root).is_none() {
-            true => self.type_value(id, name),
-            false => None,
-        }
+        // The whole name is looked up first: no variable hides it.
+        self.type_value(id, name)
     }
 
     /// `variables.NAME`: resolved to the variable itself, unless `variables` is hidden.
@@ -363,7 +371,7 @@ impl Checker<'_> {
                 Inferred::Dyn
             }
             Inferred::Message(name) => self.message_field(name, select),
-            Inferred::Dyn | Inferred::Error => Inferred::Dyn,
+            Inferred::Dyn | Inferred::Any | Inferred::Error => Inferred::Dyn,
             other => {
                 let message = format!("type `{}` has no fields", self.unifier.finish(other));
                 self.issues.push(Issue::new(select.field_span, message));
@@ -435,7 +443,8 @@ impl Checker<'_> {
         match (presence, inferred) {
             (Presence::Always, inferred) => inferred,
             (Presence::Optional, Inferred::Optional(inner)) => (*inner).clone(),
-            (Presence::Optional, inferred @ (Inferred::Dyn | Inferred::Error)) => inferred,
+            (Presence::Optional, Inferred::Error) => Inferred::Error,
+            (Presence::Optional, inferred) if inferred.is_dyn() => inferred,
             (Presence::Optional, other) => {
                 let wanted = Inferred::Optional(Arc::new(other.clone()));
                 self.mismatch(id, &wanted, &other);

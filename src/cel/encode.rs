@@ -7,6 +7,7 @@ mod go;
 #[cfg(test)]
 mod tests;
 
+use super::protobuf;
 use super::value::{List, Map, Message, Timestamp, Value};
 
 /// How a value is written.
@@ -72,6 +73,9 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
                     pending.push(Step::Text("}}"));
                     pending.push(Step::Value(value, Notation::Plain));
                 }
+                Value::Message(message) if notation == Notation::Plain && is_protobuf(message) => {
+                    push_string(&mut text, &protobuf_text(message));
+                }
                 Value::Message(message) => {
                     let (name, entries) = notation.message(message);
                     text.push_str(name);
@@ -124,6 +128,36 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
         }
     }
     Written::Whole(text)
+}
+
+fn is_protobuf(message: &Message<'_>) -> bool {
+    protobuf::descriptor(message.name).is_some()
+}
+
+/// The most of a message that is written as text.
+const MESSAGE_LIMIT_BYTES: usize = 4096;
+
+/// A message of `google.protobuf` as Go prints it: `key:"a"`.
+fn protobuf_text(message: &Message<'_>) -> String {
+    let mut fields = Vec::new();
+    for (name, value) in message.fields {
+        let written = match value {
+            Value::Map(_) => "struct_value",
+            Value::List(_) => "list_value",
+            Value::Null => "null_value",
+            Value::Bool(_) => "bool_value",
+            Value::Double(_) => "number_value",
+            _ => "string_value",
+        };
+        let text = match write(value, Notation::Plain, MESSAGE_LIMIT_BYTES) {
+            Written::Whole(text) | Written::Cut(text) => text,
+        };
+        fields.push(match *name {
+            "value" => format!("value:{{{written}:{text}}}"),
+            name => format!("{name}:{text}"),
+        });
+    }
+    fields.join(" ")
 }
 
 /// The key of a message's field is a name, which is written as types are.
@@ -404,7 +438,7 @@ fn utc(at: Timestamp) -> String {
     .to_string()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

@@ -252,7 +252,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Operation::Aggregate(index, literal) => self.aggregate(*index, literal),
             Operation::List(items) => self.list(node.id, items),
             Operation::Map(entries) => self.map(node.id, entries),
-            Operation::Message(name, fields) => self.message(node.id, name, fields),
+            Operation::Message(maker, fields) => self.message(node.id, maker, fields),
             Operation::OptMap(map) => self.opt_map(node.id, map),
             Operation::OptionalOr(or, operands) => {
                 let [optional, other] = &**operands;

@@ -14,6 +14,7 @@ use super::check::{Checked, Reference};
 use super::function::{self, Overload};
 use super::issue::Issue;
 use super::pattern::Pattern;
+use super::protobuf::Descriptor;
 use super::value::Value;
 pub(super) use constant::{Constant, ConstantSet};
 
@@ -56,12 +57,24 @@ pub(super) enum Operation {
     Search(Box<Search>),
     List(Box<[(Node, Presence)]>),
     Map(Box<[(Node, Node, Presence)]>),
-    Message(Box<str>, Box<[(Box<str>, Node, Presence)]>),
+    Message(Maker, Box<[(Box<str>, Node, Presence)]>),
     Fold(Box<Fold>),
     OptMap(Box<OptMap>),
     /// `or` and `orValue`: the second operand is evaluated only if the first has no value.
     OptionalOr(OptionalOr, Box<[Node; 2]>),
     Bind(usize, Box<[Node; 2]>),
+}
+
+/// What makes a message of its fields.
+#[derive(Debug)]
+pub(super) enum Maker {
+    /// A message of mutations, by its name: the fields are all there is of it.
+    Mutation(Box<str>),
+    /// A message of `google.protobuf`.
+    Protobuf(&'static Descriptor),
+    /// Nothing: the type of a variable, by its name, which the checker knows, but not the registry that
+    /// makes values (apiserver `pkg/cel/types.go`, `DeclTypeProvider.NewValue`).
+    None(&'static str),
 }
 
 /// What stands in for an optional without a value.
@@ -281,6 +294,7 @@ impl Planner<'_> {
             Expr::Ident(_) | Expr::Select(_) | Expr::OptSelect(_) => {
                 match self.checked.reference(id) {
                     Reference::Type(name) => Operation::Constant(Constant::Type(name)),
+                    Reference::Enum(value) => Operation::Constant(Constant::Int(*value)),
                     _ => Operation::Attribute(Box::new(self.attribute(id))),
                 }
             }
@@ -358,7 +372,12 @@ impl Planner<'_> {
                     )
                 });
                 let fields = fields.collect();
-                Operation::Message(message.name.trim_start_matches('.').into(), fields)
+                let maker = match self.checked.reference(id) {
+                    Reference::Message(descriptor) => Maker::Protobuf(descriptor),
+                    Reference::Undefined(name) => Maker::None(name),
+                    _ => Maker::Mutation(message.name.trim_start_matches('.').into()),
+                };
+                Operation::Message(maker, fields)
             }
         }
     }
@@ -458,9 +477,8 @@ impl Planner<'_> {
                 })
             }
             (Reference::Variable(at), _) => Attribute::of(Base::Variable(*at)),
-            (Reference::Type(name), _) => {
-                let operation = Operation::Constant(Constant::Type(name));
-                Attribute::of(Base::Node(Node { id, operation }))
+            (Reference::Type(_) | Reference::Enum(_), _) => {
+                Attribute::of(Base::Node(self.node(id)))
             }
             (_, Expr::Select(select)) => {
                 let mut attribute = self.attribute(select.operand);

@@ -61,14 +61,10 @@ impl Checker<'_> {
         }
     }
 
-    /// The function of `ns.f(…)`, when `ns.f` is the name of one and `ns` is no variable.
+    /// The function of `ns.f(…)`, when `ns.f` is the name of one; variables do not hide it.
     fn namespaced(&self, call: &Call) -> Option<&'static Function> {
         let namespace = self.ast.qualified_name(call.target?)?;
         let namespace = namespace.trim_start_matches('.');
-        let root = namespace.split('.').next().unwrap_or_default();
-        if self.local(root).is_some() {
-            return None;
-        }
         self.env.function(&format!("{namespace}.{}", call.function))
     }
 
@@ -265,7 +261,7 @@ impl Resolution {
         self.fitting += 1;
         self.result = Some(match self.result.take() {
             None => result,
-            Some(Inferred::Dyn) => Inferred::Dyn,
+            Some(first) if first.is_dyn() => first,
             Some(first) if first == result => first,
             Some(_) => Inferred::Dyn,
         });

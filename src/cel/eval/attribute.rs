@@ -8,6 +8,7 @@ use bumpalo::collections::Vec as ArenaVec;
 use crate::cel::ast::{NodeId, Presence};
 use crate::cel::error::{FaultKind, Result};
 use crate::cel::plan::{Attribute, Base, Key, Qualifier, is_key};
+use crate::cel::protobuf;
 use crate::cel::value::{List, Map, Message, Value};
 
 use super::{Evaluation, Limits, Observer, evaluate};
@@ -33,7 +34,7 @@ enum Place<'a> {
 fn unset<'a>(message: &Message<'a>, field: &str) -> Value<'a> {
     match (message.name, field) {
         ("JSONPatch", "op" | "path" | "from") => Value::String(""),
-        _ => Value::Null,
+        _ => protobuf::unset(message, field).unwrap_or(Value::Null),
     }
 }
 
@@ -291,7 +292,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Key::Field(name) => match value {
                 Value::Map(map) => Ok(map.field(name).map_or(Step::Absent, Step::Found)),
                 Value::List(_) => Err(self.bad_index(qualifier.id, &Value::String(name))),
-                Value::Message(message) => Ok(message.get(name).map_or(Step::Absent, Step::Found)),
+                Value::Message(message) => self.message_field(qualifier.id, message, name),
                 _ => Ok(Step::Absent),
             },
             Key::Constant(constant) => self.index(qualifier.id, value, constant.value()),
@@ -304,6 +305,24 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                 self.index(qualifier.id, value, key)
             }
         }
+    }
+
+    /// A field of a message; that a message of `google.protobuf` has no such field is a fault even of
+    /// an optional step (cel-go `common/types/object.go`, `IsSet`).
+    fn message_field(
+        &self,
+        node: NodeId,
+        message: &'a Message<'a>,
+        name: &str,
+    ) -> Result<'a, Step<'a>> {
+        if protobuf::descriptor(message.name).is_some_and(|it| it.field(name).is_none()) {
+            let text = self
+                .call
+                .arena
+                .alloc_str(&format!("no such field '{name}'"));
+            return Err(self.raise(node, FaultKind::Message(text)));
+        }
+        Ok(message.get(name).map_or(Step::Absent, Step::Found))
     }
 
     fn index(&mut self, node: NodeId, value: Value<'a>, key: Value<'a>) -> Result<'a, Step<'a>> {
@@ -321,6 +340,10 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                     .and_then(|at| list.get(at))
                     .map_or(Step::Absent, Step::Found))
             }
+            Value::Message(message) if protobuf::descriptor(message.name).is_some() => match key {
+                Value::String(name) => self.message_field(node, message, name),
+                _ => Err(self.raise(node, FaultKind::NoSuchOverload)),
+            },
             _ => Ok(Step::Absent),
         }
     }
