@@ -252,12 +252,8 @@ impl Checker<'_> {
 
     fn visit_ident(&mut self, id: NodeId, written: &str) -> Inferred {
         let name = written.trim_start_matches('.');
-        let local = if written.starts_with('.') {
-            None
-        } else {
-            self.local(name)
-        };
-        if let Some((at, inferred)) = local {
+        // Kubernetes' cel-go resolves a name with a dot in front as one without.
+        if let Some((at, inferred)) = self.local(name) {
             self.refer(id, Reference::Local(at));
             self.uses.push((id, name.to_owned(), inferred.clone()));
             return inferred;
@@ -321,13 +317,13 @@ impl Checker<'_> {
         }
         let name = self.ast.qualified_name(id)?;
         let name = name.trim_start_matches('.');
-        let root = name.split('.').next().unwrap_or_default();
-        if let (None, Some((slot, declared))) = (self.local(root), self.env.slot(name)) {
+        // The whole name is looked up first: no variable hides it (cel-go `checker/checker.go`,
+        // `checkSelect`).
+        if let Some((slot, declared)) = self.env.slot(name) {
             let inferred = instantiate(declared, &mut FxHashMap::default(), &mut self.unifier);
             self.refer(id, Reference::Slot(slot));
             return Some(inferred);
         }
-        // The whole name is looked up first: no variable hides it.
         self.type_value(id, name)
     }
 

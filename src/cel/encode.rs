@@ -71,10 +71,11 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
                     push_string(&mut text, message.name);
                     text.push_str(",\"value\":");
                     pending.push(Step::Text("}}"));
-                    pending.push(Step::Value(value, Notation::Plain));
-                }
-                Value::Message(message) if notation == Notation::Plain && is_protobuf(message) => {
-                    push_string(&mut text, &protobuf_text(message));
+                    if protobuf::descriptor(message.name).is_some() {
+                        push_string(&mut text, &protobuf_text(message));
+                    } else {
+                        pending.push(Step::Value(value, Notation::Plain));
+                    }
                 }
                 Value::Message(message) => {
                     let (name, entries) = notation.message(message);
@@ -130,17 +131,13 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
     Written::Whole(text)
 }
 
-fn is_protobuf(message: &Message<'_>) -> bool {
-    protobuf::descriptor(message.name).is_some()
-}
-
 /// The most of a message that is written as text.
 const MESSAGE_LIMIT_BYTES: usize = 4096;
 
 /// A message of `google.protobuf` as Go prints it: `key:"a"`.
 fn protobuf_text(message: &Message<'_>) -> String {
     let mut fields = Vec::new();
-    for (name, value) in message.fields {
+    for (name, value) in known_fields(message) {
         let written = match value {
             Value::Map(_) => "struct_value",
             Value::List(_) => "list_value",
@@ -149,15 +146,21 @@ fn protobuf_text(message: &Message<'_>) -> String {
             Value::Double(_) => "number_value",
             _ => "string_value",
         };
-        let text = match write(value, Notation::Plain, MESSAGE_LIMIT_BYTES) {
+        let text = match write(&value, Notation::Plain, MESSAGE_LIMIT_BYTES) {
             Written::Whole(text) | Written::Cut(text) => text,
         };
-        fields.push(match *name {
+        fields.push(match name {
             "value" => format!("value:{{{written}:{text}}}"),
             name => format!("{name}:{text}"),
         });
     }
     fields.join(" ")
+}
+
+/// The fields of a message without the one that has no name: what was unknown of one that was read.
+fn known_fields<'a>(message: &Message<'a>) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+    let fields = message.fields.iter().copied();
+    fields.filter(|(name, _)| !name.is_empty())
 }
 
 /// The key of a message's field is a name, which is written as types are.
@@ -244,8 +247,8 @@ impl Notation {
     ///
     /// In JSON a patch has `op` and `path` even if they are not set, and no empty `from`.
     fn message<'a>(self, message: &Message<'a>) -> (&'a str, Vec<Entry<'a>>) {
-        let fields = message.fields.iter();
-        let fields = fields.map(|(field, value)| (Value::Type(field), *value));
+        let fields = known_fields(message);
+        let fields = fields.map(|(field, value)| (Value::Type(field), value));
         if self != Notation::Plain {
             return (message.name, fields.collect());
         }
