@@ -131,30 +131,75 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
     Written::Whole(text)
 }
 
-/// The most of a message that is written as text.
-const MESSAGE_LIMIT_BYTES: usize = 4096;
-
-/// A message of `google.protobuf` as Go prints it: `key:"a"`.
+/// A message of `google.protobuf` as Go prints it: `key:"a" value:{number_value:1}`.
 fn protobuf_text(message: &Message<'_>) -> String {
-    let mut fields = Vec::new();
+    let mut text = String::new();
     for (name, value) in known_fields(message) {
-        let written = match value {
-            Value::Map(_) => "struct_value",
-            Value::List(_) => "list_value",
-            Value::Null => "null_value",
-            Value::Bool(_) => "bool_value",
-            Value::Double(_) => "number_value",
-            _ => "string_value",
-        };
-        let text = match write(&value, Notation::Plain, MESSAGE_LIMIT_BYTES) {
-            Written::Whole(text) | Written::Cut(text) => text,
-        };
-        fields.push(match name {
-            "value" => format!("value:{{{written}:{text}}}"),
-            name => format!("{name}:{text}"),
-        });
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(name);
+        text.push(':');
+        match (name, value) {
+            ("value", value) => push_json_text(&mut text, &value),
+            (_, value) => push_plain(&mut text, &value),
+        }
     }
-    fields.join(" ")
+    text
+}
+
+/// The most of a message that is written as text.
+const MESSAGE_LIMIT_BYTES: usize = 64 << 10;
+
+/// Writes a value of JSON as the message it is: `{list_value:{values:{bool_value:true}}}`. No value
+/// in a message is nested more deeply than its conversion allows (`protobuf::native`).
+fn push_json_text(text: &mut String, value: &Value<'_>) {
+    if text.len() > MESSAGE_LIMIT_BYTES {
+        return;
+    }
+    match value {
+        Value::Null => text.push_str("{null_value:NULL_VALUE}"),
+        Value::Bool(value) => text.push_str(&format!("{{bool_value:{value}}}")),
+        Value::Double(value) => {
+            let number = super::value::number::format_double(*value);
+            let number = match number.as_str() {
+                "NaN" => "nan",
+                "+Inf" => "inf",
+                "-Inf" => "-inf",
+                number => number,
+            };
+            text.push_str(&format!("{{number_value:{number}}}"));
+        }
+        Value::String(value) => {
+            text.push_str("{string_value:");
+            push_string(text, value);
+            text.push('}');
+        }
+        Value::List(list) => {
+            text.push_str("{list_value:{");
+            for (at, item) in list.iter().enumerate() {
+                text.push_str(if at > 0 { " values:" } else { "values:" });
+                push_json_text(text, &item);
+            }
+            text.push_str("}}");
+        }
+        Value::Map(map) => {
+            text.push_str("{struct_value:{");
+            for (at, (key, item)) in Notation::Plain.entries(map).iter().enumerate() {
+                text.push_str(if at > 0 {
+                    " fields:{key:"
+                } else {
+                    "fields:{key:"
+                });
+                push_plain(text, key);
+                text.push_str(" value:");
+                push_json_text(text, item);
+                text.push('}');
+            }
+            text.push_str("}}");
+        }
+        _ => {}
+    }
 }
 
 /// The fields of a message without the one that has no name: what was unknown of one that was read.

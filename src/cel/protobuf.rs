@@ -249,11 +249,13 @@ impl Descriptor {
             Kind::Struct => last.unwrap_or_else(|| Value::Map(Entries::new_in(call.arena, &[]))),
             Kind::List => last.unwrap_or(Value::List(List::Values(&[]))),
             Kind::Message => {
-                // An empty text is as good as none.
-                let set = fields
-                    .iter()
-                    .filter(|(_, value)| !matches!(value, Value::String("")));
-                let set: Vec<(&'a str, Value<'a>)> = set.copied().collect();
+                // An empty text is as good as none; of a value of JSON it is one.
+                let is_set = |(name, value): &&(&str, Value<'_>)| {
+                    !matches!(value, Value::String(""))
+                        || self.described(name) != Some(Field::String)
+                };
+                let set: Vec<(&'a str, Value<'a>)> =
+                    fields.iter().filter(is_set).copied().collect();
                 Value::Message(call.arena.alloc(Message {
                     name: self.name,
                     fields: call.arena.alloc_slice_copy(&set),
