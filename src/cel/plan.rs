@@ -8,7 +8,7 @@
 mod call;
 mod constant;
 
-use super::ast::{Ast, Call, Expr, FoldKind, NodeId, OptMapResult, Presence, operator};
+use super::ast::{Ast, Call, Expr, FoldKind, NodeId, OptMapResult, Presence, Select, operator};
 use super::check::operators::OperatorCost;
 use super::check::{Checked, Reference};
 use super::function::{self, Overload};
@@ -44,7 +44,7 @@ pub(super) enum Operation {
     /// A list or map of constants, made once per evaluation.
     Aggregate(usize, Box<Node>),
     Attribute(Box<Attribute>),
-    Has(Box<Attribute>),
+    Has(Box<Attribute>, HasPlace),
     And(Box<[Node]>),
     Or(Box<[Node]>),
     Not(Box<Node>),
@@ -63,6 +63,16 @@ pub(super) enum Operation {
     /// `or` and `orValue`: the second operand is evaluated only if the first has no value.
     OptionalOr(OptionalOr, Box<[Node; 2]>),
     Bind(usize, Box<[Node; 2]>),
+}
+
+/// Where a presence test stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HasPlace {
+    /// Anywhere else.
+    Value,
+    /// It is a branch of a conditional, or an index: behind an optional, cel-go gives what it found and not whether
+    /// it did (`interpreter/planner.go`, `testOnlyQualifier.QualifyIfPresent`).
+    Branch,
 }
 
 /// What makes a message of its fields.
@@ -298,21 +308,7 @@ impl Planner<'_> {
                     _ => Operation::Attribute(Box::new(self.attribute(id))),
                 }
             }
-            Expr::Has(select) => {
-                let attribute = match self.checked.reference(id) {
-                    Reference::Variable(at) => Attribute::of(Base::Variable(*at)),
-                    _ => {
-                        let mut attribute = self.attribute(select.operand);
-                        attribute.push(
-                            id,
-                            Key::Field(select.field.as_str().into()),
-                            Presence::Always,
-                        );
-                        attribute
-                    }
-                };
-                Operation::Has(Box::new(attribute))
-            }
+            Expr::Has(select) => self.presence_test(id, select, HasPlace::Value),
             Expr::Call(call) => self.call(id, call),
             Expr::List(items) => {
                 let items: Box<[_]> = items
@@ -380,6 +376,19 @@ impl Planner<'_> {
                 Operation::Message(maker, fields)
             }
         }
+    }
+
+    fn presence_test(&mut self, id: NodeId, select: &Select, place: HasPlace) -> Operation {
+        let attribute = match self.checked.reference(id) {
+            Reference::Variable(at) => Attribute::of(Base::Variable(*at)),
+            _ => {
+                let mut attribute = self.attribute(select.operand);
+                let key = Key::Field(select.field.as_str().into());
+                attribute.push(id, key, Presence::Always);
+                attribute
+            }
+        };
+        Operation::Has(Box::new(attribute), place)
     }
 
     /// A list or map; one of constants is made once per evaluation, and costs nothing (cel-go
@@ -498,6 +507,10 @@ impl Planner<'_> {
                 );
                 attribute
             }
+            (_, Expr::Has(select)) => {
+                let operation = self.presence_test(id, select, HasPlace::Branch);
+                Attribute::of(Base::Node(Node { id, operation }))
+            }
             (_, Expr::Call(call)) => match (call.function.as_str(), call.arguments.as_slice()) {
                 (operator::CONDITIONAL, [condition, truthy, falsy]) => {
                     Attribute::of(Base::Conditional(Box::new((
@@ -526,7 +539,13 @@ impl Planner<'_> {
         presence: Presence,
     ) -> Attribute {
         let mut attribute = self.attribute(operand);
-        let index = self.node(index);
+        let index = match self.ast.expr(index) {
+            Expr::Has(select) => Node {
+                id: index,
+                operation: self.presence_test(index, select, HasPlace::Branch),
+            },
+            _ => self.node(index),
+        };
         let key = match index.operation {
             Operation::Constant(Constant::String(text)) => Key::Field(text),
             Operation::Constant(constant) => {

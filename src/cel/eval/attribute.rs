@@ -7,7 +7,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 use crate::cel::ast::{NodeId, Presence};
 use crate::cel::error::{FaultKind, Result};
-use crate::cel::plan::{Attribute, Base, Key, Qualifier, is_key};
+use crate::cel::plan::{Attribute, Base, HasPlace, Key, Qualifier, is_key};
 use crate::cel::protobuf;
 use crate::cel::value::{List, Map, Message, Value};
 
@@ -261,7 +261,23 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
 
     /// `has(path)`: the last step is only tried. It costs one even when it fails, and the attribute
     /// itself nothing (apiserver sets `PresenceTestHasCost(false)`).
-    pub(super) fn has(&mut self, node: NodeId, attribute: &'a Attribute) -> Result<'a> {
+    pub(super) fn has(
+        &mut self,
+        node: NodeId,
+        attribute: &'a Attribute,
+        place: HasPlace,
+    ) -> Result<'a> {
+        let result = self.presence(node, attribute, place);
+        let has_ended = result.is_err_and(|fault| fault.is_fatal());
+        if attribute.base.is_conditional() && place == HasPlace::Value && !has_ended {
+            // cel-go takes back the cost of the attribute, which a conditional never had
+            // (`interpreter/runtimecost.go`, `costCall`).
+            self.charge(u64::MAX)?;
+        }
+        result
+    }
+
+    fn presence(&mut self, node: NodeId, attribute: &'a Attribute, place: HasPlace) -> Result<'a> {
         let Some((last, steps)) = attribute.qualifiers.split_last() else {
             // `has(variables.name)`: a declared variable is always there.
             return self.charge(1).map(|()| Value::Bool(true));
@@ -278,13 +294,20 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
         let (value, is_optional) = match self.qualify(base, steps)? {
             Place::Value(value) => (value, false),
             Place::Present(value) => (value, true),
+            Place::None if place == HasPlace::Branch => return Ok(Value::Optional(None)),
             Place::None => return Ok(Value::Bool(false)),
         };
         let step = self.step(value, last);
         if !is_optional || matches!(step, Ok(Step::Found(_))) {
             self.charge(1)?;
         }
-        Ok(Value::Bool(matches!(step?, Step::Found(_))))
+        Ok(match (step?, place) {
+            (Step::Found(value), HasPlace::Branch) if is_optional => {
+                Value::Optional(Some(self.call.arena.alloc(value)))
+            }
+            (Step::Absent, HasPlace::Branch) if is_optional => Value::Optional(None),
+            (step, _) => Value::Bool(matches!(step, Step::Found(_))),
+        })
     }
 
     fn step(&mut self, value: Value<'a>, qualifier: &'a Qualifier) -> Result<'a, Step<'a>> {
