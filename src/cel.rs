@@ -23,6 +23,7 @@ pub mod macros;
 pub mod parse;
 pub mod pattern;
 pub mod plan;
+pub mod protobuf;
 pub mod trace;
 pub mod types;
 pub mod value;

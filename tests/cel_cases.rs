@@ -12,6 +12,8 @@
     reason = "a recording that cannot be read fails the test"
 )]
 
+#[path = "rows/agree.rs"]
+mod agree;
 #[path = "differential/oracle.rs"]
 mod oracle;
 mod rows;
@@ -19,6 +21,7 @@ mod rows;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use agree::agree;
 use oracle::Oracle;
 use portcullis::cel::function::{Function, Overload, Since};
 use portcullis::cel::library;
@@ -93,30 +96,7 @@ fn recorded_cases_give_what_kubernetes_gave() {
     for case in &cases {
         let ours = rows::answer(&with_variables(case));
         let recorded = rows::recorded(case);
-        let agrees = match (&ours, &recorded) {
-            (Answer::Refused(_), Answer::Refused(_)) => true,
-            (
-                Answer::Evaluated {
-                    static_type,
-                    result,
-                    cost,
-                },
-                Answer::Evaluated {
-                    static_type: their_type,
-                    result: theirs,
-                    cost: their_cost,
-                },
-            ) => {
-                let is_same = match (result, theirs) {
-                    (Ok(value), Ok(theirs)) => value == theirs,
-                    (Err(_), Err(_)) => true,
-                    _ => false,
-                };
-                is_same && static_type == their_type && cost == their_cost
-            }
-            _ => false,
-        };
-        if !agrees {
+        if !agree(&ours, &recorded) {
             differences.push(format!(
                 "{} {}\n    ours     {ours:?}\n    recorded {recorded:?}",
                 case["expr"], case["version"]

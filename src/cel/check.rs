@@ -22,6 +22,7 @@ use super::ast::{Ast, Entry, Expr, Item, Literal, NodeId, Presence, Select};
 use super::env::{Env, Language};
 use super::function::Overload;
 use super::issue::Issue;
+use super::protobuf::Descriptor;
 use super::types::{Inferred, Type};
 use operators::OperatorCost;
 use unify::Unifier;
@@ -55,6 +56,12 @@ pub enum Reference {
     Variable(usize),
     /// A type.
     Type(&'static str),
+    /// A constant of an enumeration.
+    Enum(i64),
+    /// A message of `google.protobuf`.
+    Message(&'static Descriptor),
+    /// An object that has a type, but cannot be made.
+    Undefined(&'static str),
     /// An operator, with its cost.
     Operator(OperatorCost),
     /// The overloads of a function that may take the arguments; never empty.
@@ -176,7 +183,7 @@ impl Checker<'_> {
             Expr::Call(call) => self.visit_call(id, call),
             Expr::List(items) => self.visit_list(id, items),
             Expr::Map(entries) => self.visit_map(id, entries),
-            Expr::Struct(message) => self.visit_message(message),
+            Expr::Struct(message) => self.visit_message(id, message),
             Expr::Fold(fold) => self.visit_fold(id, fold),
             Expr::OptMap(map) => self.visit_opt_map(id, map),
             Expr::Bind(bind) => {
@@ -246,12 +253,8 @@ impl Checker<'_> {
 
     fn visit_ident(&mut self, id: NodeId, written: &str) -> Inferred {
         let name = written.trim_start_matches('.');
-        let local = if written.starts_with('.') {
-            None
-        } else {
-            self.local(name)
-        };
-        if let Some((at, inferred)) = local {
+        // Kubernetes' cel-go resolves a name with a dot in front as one without.
+        if let Some((at, inferred)) = self.local(name) {
             self.refer(id, Reference::Local(at));
             self.uses.push((id, name.to_owned(), inferred.clone()));
             return inferred;
@@ -299,6 +302,9 @@ impl Checker<'_> {
     }
 
     fn type_value(&mut self, id: NodeId, name: &str) -> Option<Inferred> {
+        if let Some(inferred) = self.protobuf_value(id, name) {
+            return Some(inferred);
+        }
         let (name, declared) = self.env.type_named(name)?;
         self.refer(id, Reference::Type(name));
         let inner = instantiate(declared, &mut FxHashMap::default(), &mut self.unifier);
@@ -312,16 +318,14 @@ impl Checker<'_> {
         }
         let name = self.ast.qualified_name(id)?;
         let name = name.trim_start_matches('.');
-        let root = name.split('.').next().unwrap_or_default();
-        if let (None, Some((slot, declared))) = (self.local(root), self.env.slot(name)) {
+        // The whole name is looked up first: no variable hides it (cel-go `checker/checker.go`,
+        // `checkSelect`).
+        if let Some((slot, declared)) = self.env.slot(name) {
             let inferred = instantiate(declared, &mut FxHashMap::default(), &mut self.unifier);
             self.refer(id, Reference::Slot(slot));
             return Some(inferred);
         }
-        match self.local(root).is_none() && self.env.slot(root).is_none() {
-            true => self.type_value(id, name),
-            false => None,
-        }
+        self.type_value(id, name)
     }
 
     /// `variables.NAME`: resolved to the variable itself, unless `variables` is hidden.
@@ -364,7 +368,7 @@ impl Checker<'_> {
                 Inferred::Dyn
             }
             Inferred::Message(name) => self.message_field(name, select),
-            Inferred::Dyn | Inferred::Error => Inferred::Dyn,
+            Inferred::Dyn | Inferred::Any | Inferred::Error => Inferred::Dyn,
             other => {
                 let message = format!("type `{}` has no fields", self.unifier.finish(other));
                 self.issues.push(Issue::new(select.field_span, message));
@@ -436,7 +440,8 @@ impl Checker<'_> {
         match (presence, inferred) {
             (Presence::Always, inferred) => inferred,
             (Presence::Optional, Inferred::Optional(inner)) => (*inner).clone(),
-            (Presence::Optional, inferred @ (Inferred::Dyn | Inferred::Error)) => inferred,
+            (Presence::Optional, Inferred::Error) => Inferred::Error,
+            (Presence::Optional, inferred) if inferred.is_dyn() => inferred,
             (Presence::Optional, other) => {
                 let wanted = Inferred::Optional(Arc::new(other.clone()));
                 self.mismatch(id, &wanted, &other);

@@ -7,6 +7,7 @@ mod go;
 #[cfg(test)]
 mod tests;
 
+use super::protobuf;
 use super::value::{List, Map, Message, Timestamp, Value};
 
 /// How a value is written.
@@ -70,7 +71,11 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
                     push_string(&mut text, message.name);
                     text.push_str(",\"value\":");
                     pending.push(Step::Text("}}"));
-                    pending.push(Step::Value(value, Notation::Plain));
+                    if protobuf::descriptor(message.name).is_some() {
+                        push_string(&mut text, &protobuf_text(message));
+                    } else {
+                        pending.push(Step::Value(value, Notation::Plain));
+                    }
                 }
                 Value::Message(message) => {
                     let (name, entries) = notation.message(message);
@@ -124,6 +129,83 @@ pub fn write(value: &Value<'_>, notation: Notation, limit_bytes: usize) -> Writt
         }
     }
     Written::Whole(text)
+}
+
+/// A message of `google.protobuf` as Go prints it: `key:"a" value:{number_value:1}`.
+fn protobuf_text(message: &Message<'_>) -> String {
+    let mut text = String::new();
+    for (name, value) in known_fields(message) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(name);
+        text.push(':');
+        match (name, value) {
+            ("value", value) => push_json_text(&mut text, &value),
+            (_, value) => push_plain(&mut text, &value),
+        }
+    }
+    text
+}
+
+/// The most of a message that is written as text.
+const MESSAGE_LIMIT_BYTES: usize = 64 << 10;
+
+/// Writes a value of JSON as the message it is: `{list_value:{values:{bool_value:true}}}`. No value
+/// in a message is nested more deeply than its conversion allows (`protobuf::native`).
+fn push_json_text(text: &mut String, value: &Value<'_>) {
+    if text.len() > MESSAGE_LIMIT_BYTES {
+        return;
+    }
+    match value {
+        Value::Null => text.push_str("{null_value:NULL_VALUE}"),
+        Value::Bool(value) => text.push_str(&format!("{{bool_value:{value}}}")),
+        Value::Double(value) => {
+            let number = super::value::number::format_double(*value);
+            let number = match number.as_str() {
+                "NaN" => "nan",
+                "+Inf" => "inf",
+                "-Inf" => "-inf",
+                number => number,
+            };
+            text.push_str(&format!("{{number_value:{number}}}"));
+        }
+        Value::String(value) => {
+            text.push_str("{string_value:");
+            push_string(text, value);
+            text.push('}');
+        }
+        Value::List(list) => {
+            text.push_str("{list_value:{");
+            for (at, item) in list.iter().enumerate() {
+                text.push_str(if at > 0 { " values:" } else { "values:" });
+                push_json_text(text, &item);
+            }
+            text.push_str("}}");
+        }
+        Value::Map(map) => {
+            text.push_str("{struct_value:{");
+            for (at, (key, item)) in Notation::Plain.entries(map).iter().enumerate() {
+                text.push_str(if at > 0 {
+                    " fields:{key:"
+                } else {
+                    "fields:{key:"
+                });
+                push_plain(text, key);
+                text.push_str(" value:");
+                push_json_text(text, item);
+                text.push('}');
+            }
+            text.push_str("}}");
+        }
+        _ => {}
+    }
+}
+
+/// The fields of a message without the one that has no name: what was unknown of one that was read.
+fn known_fields<'a>(message: &Message<'a>) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+    let fields = message.fields.iter().copied();
+    fields.filter(|(name, _)| !name.is_empty())
 }
 
 /// The key of a message's field is a name, which is written as types are.
@@ -210,8 +292,8 @@ impl Notation {
     ///
     /// In JSON a patch has `op` and `path` even if they are not set, and no empty `from`.
     fn message<'a>(self, message: &Message<'a>) -> (&'a str, Vec<Entry<'a>>) {
-        let fields = message.fields.iter();
-        let fields = fields.map(|(field, value)| (Value::Type(field), *value));
+        let fields = known_fields(message);
+        let fields = fields.map(|(field, value)| (Value::Type(field), value));
         if self != Notation::Plain {
             return (message.name, fields.collect());
         }
@@ -404,7 +486,7 @@ fn utc(at: Timestamp) -> String {
     .to_string()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::function::{Function, Overload, Since};
 use super::library;
-use super::types::{Inferred, Type};
+use super::types::{Inferred, ObjectType, Type};
 use super::version::KubernetesVersion;
 
 /// The declarations an expression is checked against.
@@ -141,6 +141,12 @@ impl Env {
         Some((at, self.slots.get(at)?.declared.as_ref()?))
     }
 
+    /// Returns the declaration of an object's type that a variable has, or a part of one.
+    pub fn object_named(&self, name: &str) -> Option<&'static ObjectType> {
+        let mut declared = self.slots.iter().filter_map(|slot| slot.declared);
+        declared.find_map(|declared| object_within(declared, name))
+    }
+
     /// Returns the names of the variables that may be used.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.slots
@@ -216,5 +222,19 @@ impl Env {
     /// Says whether an overload is part of the language, in whatever version.
     pub fn speaks(&self, overload: &Overload) -> bool {
         self.language == Language::Extended || overload.since != Since::Extension
+    }
+}
+
+/// The object's type of a name among those a type is made of.
+fn object_within(declared: Type, name: &str) -> Option<&'static ObjectType> {
+    match declared {
+        Type::Object(object) if object.name == name => Some(object),
+        Type::Object(object) => {
+            let mut fields = object.fields.iter();
+            fields.find_map(|(_, declared)| object_within(*declared, name))
+        }
+        Type::List(part) | Type::Optional(part) => object_within(*part, name),
+        Type::Map(key, value) => object_within(*key, name).or_else(|| object_within(*value, name)),
+        _ => None,
     }
 }

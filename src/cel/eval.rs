@@ -238,7 +238,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Operation::Or(operands) => self.logical(node.id, operands, true),
             Operation::Not(operand) => self.not(node.id, operand),
             Operation::Negate(operand) => self.negate(node.id, operand),
-            Operation::Has(attribute) => self.has(node.id, attribute),
+            Operation::Has(attribute, place) => self.has(node.id, attribute, *place),
             Operation::Call(callee) => self.function(node.id, callee),
             Operation::Fold(fold) => self.fold(node.id, fold),
             Operation::Search(search) => self.search(node.id, search),
@@ -252,7 +252,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Operation::Aggregate(index, literal) => self.aggregate(*index, literal),
             Operation::List(items) => self.list(node.id, items),
             Operation::Map(entries) => self.map(node.id, entries),
-            Operation::Message(name, fields) => self.message(node.id, name, fields),
+            Operation::Message(maker, fields) => self.message(node.id, maker, fields),
             Operation::OptMap(map) => self.opt_map(node.id, map),
             Operation::OptionalOr(or, operands) => {
                 let [optional, other] = &**operands;

@@ -8,12 +8,13 @@
 mod call;
 mod constant;
 
-use super::ast::{Ast, Call, Expr, FoldKind, NodeId, OptMapResult, Presence, operator};
+use super::ast::{Ast, Call, Expr, FoldKind, NodeId, OptMapResult, Presence, Select, operator};
 use super::check::operators::OperatorCost;
 use super::check::{Checked, Reference};
 use super::function::{self, Overload};
 use super::issue::Issue;
 use super::pattern::Pattern;
+use super::protobuf::Descriptor;
 use super::value::Value;
 pub(super) use constant::{Constant, ConstantSet};
 
@@ -43,7 +44,7 @@ pub(super) enum Operation {
     /// A list or map of constants, made once per evaluation.
     Aggregate(usize, Box<Node>),
     Attribute(Box<Attribute>),
-    Has(Box<Attribute>),
+    Has(Box<Attribute>, HasPlace),
     And(Box<[Node]>),
     Or(Box<[Node]>),
     Not(Box<Node>),
@@ -56,12 +57,34 @@ pub(super) enum Operation {
     Search(Box<Search>),
     List(Box<[(Node, Presence)]>),
     Map(Box<[(Node, Node, Presence)]>),
-    Message(Box<str>, Box<[(Box<str>, Node, Presence)]>),
+    Message(Maker, Box<[(Box<str>, Node, Presence)]>),
     Fold(Box<Fold>),
     OptMap(Box<OptMap>),
     /// `or` and `orValue`: the second operand is evaluated only if the first has no value.
     OptionalOr(OptionalOr, Box<[Node; 2]>),
     Bind(usize, Box<[Node; 2]>),
+}
+
+/// Where a presence test stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HasPlace {
+    /// Anywhere else.
+    Value,
+    /// It is a branch of a conditional, or an index: behind an optional, cel-go gives what it found and not whether
+    /// it did (`interpreter/planner.go`, `testOnlyQualifier.QualifyIfPresent`).
+    Branch,
+}
+
+/// What makes a message of its fields.
+#[derive(Debug)]
+pub(super) enum Maker {
+    /// A message of mutations, by its name: the fields are all there is of it.
+    Mutation(Box<str>),
+    /// A message of `google.protobuf`.
+    Protobuf(&'static Descriptor),
+    /// Nothing: the type of a variable, by its name, which the checker knows, but not the registry that
+    /// makes values (apiserver `pkg/cel/types.go`, `DeclTypeProvider.NewValue`).
+    None(&'static str),
 }
 
 /// What stands in for an optional without a value.
@@ -281,24 +304,11 @@ impl Planner<'_> {
             Expr::Ident(_) | Expr::Select(_) | Expr::OptSelect(_) => {
                 match self.checked.reference(id) {
                     Reference::Type(name) => Operation::Constant(Constant::Type(name)),
+                    Reference::Enum(value) => Operation::Constant(Constant::Int(*value)),
                     _ => Operation::Attribute(Box::new(self.attribute(id))),
                 }
             }
-            Expr::Has(select) => {
-                let attribute = match self.checked.reference(id) {
-                    Reference::Variable(at) => Attribute::of(Base::Variable(*at)),
-                    _ => {
-                        let mut attribute = self.attribute(select.operand);
-                        attribute.push(
-                            id,
-                            Key::Field(select.field.as_str().into()),
-                            Presence::Always,
-                        );
-                        attribute
-                    }
-                };
-                Operation::Has(Box::new(attribute))
-            }
+            Expr::Has(select) => self.presence_test(id, select, HasPlace::Value),
             Expr::Call(call) => self.call(id, call),
             Expr::List(items) => {
                 let items: Box<[_]> = items
@@ -358,9 +368,27 @@ impl Planner<'_> {
                     )
                 });
                 let fields = fields.collect();
-                Operation::Message(message.name.trim_start_matches('.').into(), fields)
+                let maker = match self.checked.reference(id) {
+                    Reference::Message(descriptor) => Maker::Protobuf(descriptor),
+                    Reference::Undefined(name) => Maker::None(name),
+                    _ => Maker::Mutation(message.name.trim_start_matches('.').into()),
+                };
+                Operation::Message(maker, fields)
             }
         }
+    }
+
+    fn presence_test(&mut self, id: NodeId, select: &Select, place: HasPlace) -> Operation {
+        let attribute = match self.checked.reference(id) {
+            Reference::Variable(at) => Attribute::of(Base::Variable(*at)),
+            _ => {
+                let mut attribute = self.attribute(select.operand);
+                let key = Key::Field(select.field.as_str().into());
+                attribute.push(id, key, Presence::Always);
+                attribute
+            }
+        };
+        Operation::Has(Box::new(attribute), place)
     }
 
     /// A list or map; one of constants is made once per evaluation, and costs nothing (cel-go
@@ -458,9 +486,8 @@ impl Planner<'_> {
                 })
             }
             (Reference::Variable(at), _) => Attribute::of(Base::Variable(*at)),
-            (Reference::Type(name), _) => {
-                let operation = Operation::Constant(Constant::Type(name));
-                Attribute::of(Base::Node(Node { id, operation }))
+            (Reference::Type(_) | Reference::Enum(_), _) => {
+                Attribute::of(Base::Node(self.node(id)))
             }
             (_, Expr::Select(select)) => {
                 let mut attribute = self.attribute(select.operand);
@@ -479,6 +506,10 @@ impl Planner<'_> {
                     Presence::Optional,
                 );
                 attribute
+            }
+            (_, Expr::Has(select)) => {
+                let operation = self.presence_test(id, select, HasPlace::Branch);
+                Attribute::of(Base::Node(Node { id, operation }))
             }
             (_, Expr::Call(call)) => match (call.function.as_str(), call.arguments.as_slice()) {
                 (operator::CONDITIONAL, [condition, truthy, falsy]) => {
@@ -508,7 +539,13 @@ impl Planner<'_> {
         presence: Presence,
     ) -> Attribute {
         let mut attribute = self.attribute(operand);
-        let index = self.node(index);
+        let index = match self.ast.expr(index) {
+            Expr::Has(select) => Node {
+                id: index,
+                operation: self.presence_test(index, select, HasPlace::Branch),
+            },
+            _ => self.node(index),
+        };
         let key = match index.operation {
             Operation::Constant(Constant::String(text)) => Key::Field(text),
             Operation::Constant(constant) => {

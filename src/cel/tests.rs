@@ -414,7 +414,7 @@ fn what_is_wrong_is_underlined_and_the_nearest_name_suggested() {
             "Object{}",
             "Object",
             "undefined type `Object`",
-            "messages exist only in mutations: `Object{…}`, `Object.spec{…}`, `JSONPatch{…}`",
+            "exists only in mutations: `Object{…}`, `Object.spec{…}`, `JSONPatch{…}`",
         ),
     ] {
         let wanted = (text.to_owned(), message.to_owned(), help.to_owned());

@@ -76,14 +76,20 @@ impl fmt::Display for Type {
 }
 
 /// A type the checker inferred: as [`Type`], with variables instead of parameters, and shared parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A wrapper equals what it wraps, as in cel-go (`common/types/types.go`, `IsExactType`).
+#[derive(Debug, Clone)]
 pub enum Inferred {
     /// Not known until the expression is evaluated.
     Dyn,
     /// The type of something already found wrong; goes with everything.
     Error,
+    /// `google.protobuf.Any`: as unknown as `dyn`, by another name.
+    Any,
     /// A type without parts.
     Simple(Type),
+    /// A message of `google.protobuf` that is a value of this type, or null.
+    Wrapper(Type),
     /// `type(T)`; without `T` the type of any type.
     Type(Option<Arc<Inferred>>),
     /// `list(T)`
@@ -92,18 +98,50 @@ pub enum Inferred {
     Map(Arc<Inferred>, Arc<Inferred>),
     /// `optional_type(T)`
     Optional(Arc<Inferred>),
-    /// A message of a mutation, by its name: `JSONPatch`, `Object.spec`.
+    /// A message, by its name: `JSONPatch`, `Object.spec`, `google.protobuf.Empty`.
     Message(Arc<str>),
     /// A type still to be found.
     Variable(usize),
 }
+
+impl Inferred {
+    /// Says whether nothing is known of the values.
+    pub fn is_dyn(&self) -> bool {
+        matches!(self, Inferred::Dyn | Inferred::Any)
+    }
+}
+
+impl PartialEq for Inferred {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Inferred::Dyn, Inferred::Dyn)
+            | (Inferred::Error, Inferred::Error)
+            | (Inferred::Any, Inferred::Any) => true,
+            (
+                Inferred::Simple(a) | Inferred::Wrapper(a),
+                Inferred::Simple(b) | Inferred::Wrapper(b),
+            ) => a == b,
+            (Inferred::Type(a), Inferred::Type(b)) => a == b,
+            (Inferred::List(a), Inferred::List(b)) => a == b,
+            (Inferred::Map(a, x), Inferred::Map(b, y)) => a == b && x == y,
+            (Inferred::Optional(a), Inferred::Optional(b)) => a == b,
+            (Inferred::Message(a), Inferred::Message(b)) => a == b,
+            (Inferred::Variable(a), Inferred::Variable(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Inferred {}
 
 impl fmt::Display for Inferred {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Inferred::Dyn | Inferred::Variable(_) => formatter.write_str("dyn"),
             Inferred::Error => formatter.write_str("!error!"),
+            Inferred::Any => formatter.write_str("google.protobuf.Any"),
             Inferred::Simple(simple) => simple.fmt(formatter),
+            Inferred::Wrapper(wrapped) => write!(formatter, "wrapper({wrapped})"),
             Inferred::Type(Some(inner)) => write!(formatter, "type({inner})"),
             Inferred::Type(None) => formatter.write_str("type"),
             Inferred::List(item) => write!(formatter, "list({item})"),

@@ -296,7 +296,9 @@ impl PartialOrd for Timestamp {
 
 impl Ord for Timestamp {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.seconds, self.nanos).cmp(&(other.seconds, other.nanos))
+        // Go counts from the year 1, and a second that nothing but a message holds may wrap.
+        let order = |at: &Self| (at.seconds.wrapping_sub(Timestamp::FIRST.seconds), at.nanos);
+        order(self).cmp(&order(other))
     }
 }
 

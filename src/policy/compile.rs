@@ -365,7 +365,7 @@ impl Wanted {
             Wanted::Bool => *result == Inferred::Simple(Type::Bool),
             Wanted::String => *result == Inferred::Simple(Type::String),
             Wanted::StringOrNull => {
-                matches!(result, Inferred::Simple(Type::String | Type::Null))
+                Wanted::String.allows(result) || *result == Inferred::Simple(Type::Null)
             }
             Wanted::Patches => match result {
                 Inferred::List(item) => is_message(item, "JSONPatch"),

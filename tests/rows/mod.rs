@@ -118,8 +118,10 @@ fn evaluated(row: &Row) -> Answer {
                 .map(value)
                 .collect()
         }
+        // Nobody is asked what a user may do: its slots are the last ones, and have no value.
         _ => SLOTS
             .iter()
+            .filter(|(name, _)| !name.starts_with("authorizer"))
             .map(|(name, _)| value(&row["vars"][*name]))
             .collect(),
     };
@@ -146,8 +148,8 @@ fn evaluated(row: &Row) -> Answer {
     }
 }
 
-/// Shows a value with all its types; of a library's object only the type.
-fn typed(value: &Value<'_>) -> Row {
+/// Shows a value with all its types.
+pub(crate) fn typed(value: &Value<'_>) -> Row {
     let text = write(value, Notation::Typed, MAX_VALUE_BYTES).whole();
     normalised(&serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default())
 }
@@ -160,12 +162,26 @@ fn sorted(mut entries: Vec<Row>) -> Row {
     json!({ "map": entries })
 }
 
-/// Sorts maps, and leaves out what an object holds besides its type.
+/// Sorts maps, and leaves out what Go prints at random: the address of a format's function, the spaces
+/// between the fields of a message.
 pub(crate) fn normalised(recorded: &Row) -> Row {
     match recorded {
         Row::Object(object) => match (object.get("map"), object.get("object")) {
             (Some(Row::Array(entries)), _) => sorted(entries.iter().map(normalised).collect()),
-            (_, Some(inner)) => json!({ "object": { "type": inner["type"] } }),
+            (_, Some(inner)) => {
+                let kind = inner["type"].as_str().unwrap_or_default();
+                let value = match (kind, inner["value"].as_str()) {
+                    ("kubernetes.NamedFormat", Some(text)) => {
+                        let text = text.trim_start_matches('{');
+                        json!(text.split(' ').next())
+                    }
+                    (_, Some(text)) if kind.starts_with("google.protobuf.") => {
+                        json!(text.split_whitespace().collect::<Vec<_>>().join(" "))
+                    }
+                    _ => inner["value"].clone(),
+                };
+                json!({ "object": { "type": kind, "value": value } })
+            }
             _ => {
                 let fields = object.iter();
                 let fields = fields.map(|(key, value)| (key.clone(), normalised(value)));

@@ -288,7 +288,7 @@ impl Resolution {
         self.fitting += 1;
         self.result = Some(match self.result.take() {
             None => result,
-            Some(Inferred::Dyn) => Inferred::Dyn,
+            Some(first) if first.is_dyn() => first,
             Some(first) if first == result => first,
             Some(_) => Inferred::Dyn,
         });

@@ -74,7 +74,7 @@ impl Checker<'_> {
         let inferred = self.type_of(argument);
         let fits = match &inferred {
             Inferred::Dyn | Inferred::Error => true,
-            Inferred::Simple(simple) => allowed.contains(simple),
+            Inferred::Simple(simple) | Inferred::Wrapper(simple) => allowed.contains(simple),
             _ => false,
         };
         if !fits {
@@ -89,7 +89,10 @@ impl Checker<'_> {
         let inferred = self.type_of(argument);
         if matches!(
             inferred,
-            Inferred::Optional(_) | Inferred::Simple(Type::Opaque(_) | Type::Object(_))
+            Inferred::Optional(_)
+                | Inferred::Any
+                | Inferred::Message(_)
+                | Inferred::Simple(Type::Opaque(_) | Type::Object(_))
         ) {
             let message = format!("`%s` does not format `{inferred}`");
             self.issues

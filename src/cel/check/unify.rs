@@ -109,11 +109,15 @@ impl Unifier {
             return matches!(self.stands_for(to, *at), Substitution::Fits);
         }
         match (from, to) {
-            (Inferred::Dyn | Inferred::Error, _) | (_, Inferred::Dyn | Inferred::Error) => true,
+            (Inferred::Error, _) | (_, Inferred::Error) => true,
+            (from, to) if from.is_dyn() || to.is_dyn() => true,
             (Inferred::Simple(Type::Null), other) | (other, Inferred::Simple(Type::Null)) => {
                 is_nullable(other)
             }
-            (Inferred::Simple(a), Inferred::Simple(b)) => a == b,
+            (
+                Inferred::Simple(a) | Inferred::Wrapper(a),
+                Inferred::Simple(b) | Inferred::Wrapper(b),
+            ) => a == b,
             (Inferred::Type(_), Inferred::Type(_)) => true,
             (Inferred::List(a), Inferred::List(b)) => self.assign(a, b),
             (Inferred::Map(a, x), Inferred::Map(b, y)) => self.assign(a, b) && self.assign(x, y),
@@ -186,7 +190,7 @@ fn is_nullable(inferred: &Inferred) -> bool {
             simple,
             Type::Null | Type::Duration | Type::Timestamp | Type::Opaque(_) | Type::Object(_)
         ),
-        Inferred::Optional(_) | Inferred::Message(_) => true,
+        Inferred::Optional(_) | Inferred::Message(_) | Inferred::Wrapper(_) => true,
         _ => false,
     }
 }
@@ -194,8 +198,8 @@ fn is_nullable(inferred: &Inferred) -> bool {
 /// Says whether the first type is the second one, or is `dyn` where that says more.
 pub(super) fn is_less_specific(general: &Inferred, specific: &Inferred) -> bool {
     match (general, specific) {
-        (Inferred::Dyn | Inferred::Variable(_), _) => true,
-        (_, Inferred::Dyn | Inferred::Variable(_)) => false,
+        (Inferred::Dyn | Inferred::Any | Inferred::Variable(_), _) => true,
+        (_, Inferred::Dyn | Inferred::Any | Inferred::Variable(_)) => false,
         (Inferred::List(a), Inferred::List(b)) | (Inferred::Optional(a), Inferred::Optional(b)) => {
             is_less_specific(a, b)
         }

@@ -7,7 +7,8 @@ use bumpalo::collections::Vec as ArenaVec;
 
 use crate::cel::ast::{NodeId, Presence};
 use crate::cel::error::{FaultKind, Result};
-use crate::cel::plan::{Attribute, Base, Key, Qualifier, is_key};
+use crate::cel::plan::{Attribute, Base, HasPlace, Key, Qualifier, is_key};
+use crate::cel::protobuf;
 use crate::cel::value::{List, Map, Message, Value};
 
 use super::{Evaluation, Limits, Observer, evaluate};
@@ -33,7 +34,7 @@ enum Place<'a> {
 fn unset<'a>(message: &Message<'a>, field: &str) -> Value<'a> {
     match (message.name, field) {
         ("JSONPatch", "op" | "path" | "from") => Value::String(""),
-        _ => Value::Null,
+        _ => protobuf::unset(message, field).unwrap_or(Value::Null),
     }
 }
 
@@ -260,7 +261,23 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
 
     /// `has(path)`: the last step is only tried. It costs one even when it fails, and the attribute
     /// itself nothing (apiserver sets `PresenceTestHasCost(false)`).
-    pub(super) fn has(&mut self, node: NodeId, attribute: &'a Attribute) -> Result<'a> {
+    pub(super) fn has(
+        &mut self,
+        node: NodeId,
+        attribute: &'a Attribute,
+        place: HasPlace,
+    ) -> Result<'a> {
+        let result = self.presence(node, attribute, place);
+        let has_ended = result.is_err_and(|fault| fault.is_fatal());
+        if attribute.base.is_conditional() && place == HasPlace::Value && !has_ended {
+            // cel-go takes back the cost of the attribute, which a conditional never had
+            // (`interpreter/runtimecost.go`, `costCall`).
+            self.charge(u64::MAX)?;
+        }
+        result
+    }
+
+    fn presence(&mut self, node: NodeId, attribute: &'a Attribute, place: HasPlace) -> Result<'a> {
         let Some((last, steps)) = attribute.qualifiers.split_last() else {
             // `has(variables.name)`: a declared variable is always there.
             return self.charge(1).map(|()| Value::Bool(true));
@@ -277,13 +294,20 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
         let (value, is_optional) = match self.qualify(base, steps)? {
             Place::Value(value) => (value, false),
             Place::Present(value) => (value, true),
+            Place::None if place == HasPlace::Branch => return Ok(Value::Optional(None)),
             Place::None => return Ok(Value::Bool(false)),
         };
         let step = self.step(value, last);
         if !is_optional || matches!(step, Ok(Step::Found(_))) {
             self.charge(1)?;
         }
-        Ok(Value::Bool(matches!(step?, Step::Found(_))))
+        Ok(match (step?, place) {
+            (Step::Found(value), HasPlace::Branch) if is_optional => {
+                Value::Optional(Some(self.call.arena.alloc(value)))
+            }
+            (Step::Absent, HasPlace::Branch) if is_optional => Value::Optional(None),
+            (step, _) => Value::Bool(matches!(step, Step::Found(_))),
+        })
     }
 
     fn step(&mut self, value: Value<'a>, qualifier: &'a Qualifier) -> Result<'a, Step<'a>> {
@@ -291,7 +315,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Key::Field(name) => match value {
                 Value::Map(map) => Ok(map.field(name).map_or(Step::Absent, Step::Found)),
                 Value::List(_) => Err(self.bad_index(qualifier.id, &Value::String(name))),
-                Value::Message(message) => Ok(message.get(name).map_or(Step::Absent, Step::Found)),
+                Value::Message(message) => self.message_field(qualifier.id, message, name),
                 _ => Ok(Step::Absent),
             },
             Key::Constant(constant) => self.index(qualifier.id, value, constant.value()),
@@ -304,6 +328,24 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                 self.index(qualifier.id, value, key)
             }
         }
+    }
+
+    /// A field of a message; that a message of `google.protobuf` has no such field is a fault even of
+    /// an optional step (cel-go `common/types/object.go`, `IsSet`).
+    fn message_field(
+        &self,
+        node: NodeId,
+        message: &'a Message<'a>,
+        name: &str,
+    ) -> Result<'a, Step<'a>> {
+        if protobuf::descriptor(message.name).is_some_and(|it| it.field(name).is_none()) {
+            let text = self
+                .call
+                .arena
+                .alloc_str(&format!("no such field '{name}'"));
+            return Err(self.raise(node, FaultKind::Message(text)));
+        }
+        Ok(message.get(name).map_or(Step::Absent, Step::Found))
     }
 
     fn index(&mut self, node: NodeId, value: Value<'a>, key: Value<'a>) -> Result<'a, Step<'a>> {
@@ -321,6 +363,10 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                     .and_then(|at| list.get(at))
                     .map_or(Step::Absent, Step::Found))
             }
+            Value::Message(message) if protobuf::descriptor(message.name).is_some() => match key {
+                Value::String(name) => self.message_field(node, message, name),
+                _ => Err(self.raise(node, FaultKind::NoSuchOverload)),
+            },
             _ => Ok(Step::Absent),
         }
     }

@@ -7,7 +7,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 use crate::cel::ast::{NodeId, Presence};
 use crate::cel::error::{FaultKind, Result};
-use crate::cel::plan::Node;
+use crate::cel::plan::{Maker, Node};
 use crate::cel::value::entries::Entries;
 use crate::cel::value::{List, Message, Value};
 
@@ -51,22 +51,39 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
     pub(super) fn message(
         &mut self,
         node: NodeId,
-        name: &'a str,
+        maker: &'a Maker,
         fields: &'a [(Box<str>, Node, Presence)],
     ) -> Result<'a> {
-        let mut values = ArenaVec::with_capacity_in(fields.len(), self.call.arena);
+        let mut values: ArenaVec<'a, (&'a str, Value<'a>)> =
+            ArenaVec::with_capacity_in(fields.len(), self.call.arena);
         let made = fields.iter().try_for_each(|(field, value, presence)| {
-            values.extend(
-                self.part(node, value, *presence)?
-                    .map(|value| (&**field, value)),
-            );
+            let value = self.part(node, value, *presence)?;
+            // Of a field given twice the last one counts; an absent one takes it away again.
+            values.retain(|(known, _)| **known != **field);
+            values.extend(value.map(|value| (&**field, value)));
             Ok(())
         });
+        let fields = values.into_bump_slice();
+        let result = made.and_then(|()| match maker {
+            Maker::Mutation(name) => Ok(Value::Message(
+                self.call.arena.alloc(Message { name, fields }),
+            )),
+            Maker::Protobuf(descriptor) => descriptor
+                .make(&self.call, fields)
+                .map_err(|fault| self.located(node, fault)),
+            Maker::None(name) => {
+                let message = format!("unknown type '{name}'");
+                let message = self.call.arena.alloc_str(&message);
+                Err(self.raise(node, FaultKind::Message(message)))
+            }
+        });
+        if let Err(fault) = result
+            && matches!(fault.kind, FaultKind::Internal)
+        {
+            return Err(self.halt(FaultKind::Internal));
+        }
         self.charge(MESSAGE_COST)?;
-        made.map(|()| {
-            let fields = values.into_bump_slice();
-            Value::Message(self.call.arena.alloc(Message { name, fields }))
-        })
+        result
     }
 
     /// Evaluates an item, a value or a field; `None` if it is left out.

@@ -228,10 +228,10 @@ impl Timestamp {
     }
 
     /// Returns the calendar fields some seconds east of UTC.
+    ///
+    /// Any second has some: a message can hold those that nothing else makes.
     pub fn civil(self, offset_seconds: i64) -> Civil {
-        let local = self.seconds.saturating_add(offset_seconds);
-        let days = local.div_euclid(SECONDS_PER_DAY);
-        let second_of_day = local.rem_euclid(SECONDS_PER_DAY);
+        let (days, second_of_day) = days_and_seconds(self.seconds, offset_seconds);
         let (year, month, day) = date_of_days(days);
         Civil {
             year,
@@ -252,8 +252,14 @@ impl fmt::Display for Timestamp {
         let at = self.civil(i64::from(self.offset_seconds));
         write!(
             formatter,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            at.year, at.month, at.day, at.hour, at.minute, at.second
+            "{}{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+            if at.year < 0 { "-" } else { "" },
+            at.year.unsigned_abs(),
+            at.month,
+            at.day,
+            at.hour,
+            at.minute,
+            at.second
         )?;
         if self.nanos != 0 {
             let digits = format!("{:09}", self.nanos);
@@ -392,6 +398,23 @@ fn days_of_date(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
+}
+
+/// Days from the first one that Go can count from to the epoch (`time/time.go`, `unixToAbsolute`).
+const DAYS_BEFORE_EPOCH: i64 = 106_751_991_073_400;
+
+/// The day from the epoch and the second of it; what is before the first day Go can count from is
+/// after the last one.
+fn days_and_seconds(seconds: i64, offset_seconds: i64) -> (i64, i64) {
+    let before = i128::from(DAYS_BEFORE_EPOCH) * i128::from(SECONDS_PER_DAY);
+    let seconds = i128::from(seconds) + i128::from(offset_seconds) + before;
+    let seconds = seconds.rem_euclid(1 << u64::BITS);
+    let days = seconds / i128::from(SECONDS_PER_DAY) - i128::from(DAYS_BEFORE_EPOCH);
+    let second = seconds % i128::from(SECONDS_PER_DAY);
+    (
+        i64::try_from(days).unwrap_or_default(),
+        i64::try_from(second).unwrap_or_default(),
+    )
 }
 
 /// Returns year, month and day of a number of days after the Unix epoch.
