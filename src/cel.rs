@@ -13,6 +13,7 @@ pub mod check;
 pub mod encode;
 pub mod env;
 pub mod error;
+pub mod estimate;
 pub mod eval;
 pub mod function;
 mod guard;

@@ -83,6 +83,7 @@ impl Tallies {
             static_type,
             result,
             cost,
+            ..
         } = ours
         else {
             return;

@@ -43,7 +43,7 @@ fn a_value_is_printed_with_type_and_cost() {
     exit 0
     out: value  true
     out: type   bool
-    out: cost   3
+    out: cost   3 (estimated 3)
     "#);
 }
 
@@ -52,7 +52,7 @@ fn a_failed_evaluation_underlines_what_failed_and_exits_with_one() {
     insta::assert_snapshot!(transcript(&["[1, 2].map(x, m[string(x)])", "--vars", "{\"m\": {\"1\": 0}}"], ""), @r#"
     exit 1
     out: type   list(dyn)
-    out: cost   33
+    out: cost   33 (estimated 53)
     err: error[cel/eval]: no such key: 2
     err:  --> <expression>:1:15
     err:   |
@@ -96,7 +96,7 @@ fn a_trace_shows_every_part() {
     exit 0
     out: value  false
     out: type   bool
-    out: cost   16
+    out: cost   16 (estimated 2 or more: how much it reads is not known)
     out: 
     out: items.all(i, i.size > 1 && i.name != '')  false
     out: └─ i = item 2 of 2                        {"size": 1}
@@ -123,7 +123,7 @@ fn a_long_value_has_lines_for_its_items() {
     out:   }
     out: }
     out: type   dyn
-    out: cost   1
+    out: cost   1 (estimated 1)
     "#);
 }
 
@@ -134,7 +134,7 @@ fn an_extension_is_noted_and_refused_where_it_must_be_portable() {
     exit 0
     out: value  2
     out: type   int
-    out: cost   3
+    out: cost   3 (estimated 13)
     err: note[cel/extension]: Kubernetes does not have this function
     err:  --> <expression>:1:1
     err:   |
@@ -161,7 +161,7 @@ fn an_expression_may_come_from_standard_input() {
     exit 0
     out: value  2
     out: type   int
-    out: cost   1
+    out: cost   1 (estimated 1)
     "#);
 }
 
@@ -173,7 +173,7 @@ fn an_answer_may_be_a_line_of_json() {
     "#);
     insta::assert_snapshot!(transcript(&["[dyn(1.0), dyn(2u)]", "--format", "json"], ""), @r#"
     exit 0
-    out: {"cost":0,"staticType":"list(dyn)","type":"list","typed":{"list":[{"double":"1"},{"uint":"2"}]},"value":[1,2]}
+    out: {"cost":0,"estimate":{"max":12,"min":12},"staticType":"list(dyn)","type":"list","typed":{"list":[{"double":"1"},{"uint":"2"}]},"value":[1,2]}
     "#);
 }
 
@@ -205,7 +205,7 @@ fn values_come_from_files_and_reviews() {
     exit 0
     out: value  [2, 1, 1, {"operation": "UPDATE"}, {"name": "prod"}]
     out: type   list(dyn)
-    out: cost   19
+    out: cost   19 (estimated 15)
     "#);
 }
 
@@ -262,7 +262,7 @@ fn what_the_version_lacks_is_refused_with_the_version_that_has_it() {
     exit 0
     out: value  1
     out: type   int
-    out: cost   2
+    out: cost   2 (estimated 2)
     "#);
     insta::assert_snapshot!(transcript(&[expression, "--kubernetes-version", "1.29"], ""), @r#"
     exit 2
@@ -293,11 +293,11 @@ nonsense
 "#;
     insta::assert_snapshot!(transcript(&["--jsonl"], rows), @r#"
     exit 0
-    out: {"cost":4,"id":1,"staticType":"bool","type":"bool","typed":{"bool":true},"value":true}
-    out: {"cost":2,"id":{"a": [1, null]},"staticType":"double","type":"double","typed":{"double":"2"},"value":2}
+    out: {"cost":4,"estimate":{"max":2,"min":2},"id":1,"staticType":"bool","type":"bool","typed":{"bool":true},"value":true}
+    out: {"cost":2,"estimate":{"max":2,"min":2},"id":{"a": [1, null]},"staticType":"double","type":"double","typed":{"double":"2"},"value":2}
     out: {"error":"expression ends where more is expected","id":"c","messages":["expression ends where more is expected"],"phase":"compile"}
-    out: {"cost":2,"error":"no such key: metadata","id":"d","phase":"eval","staticType":"dyn"}
-    out: {"cost":5,"id":"e","staticType":"bool","type":"bool","typed":{"bool":true},"value":true}
+    out: {"cost":2,"error":"no such key: metadata","estimate":{"max":1,"min":1},"id":"d","phase":"eval","staticType":"dyn"}
+    out: {"cost":5,"estimate":{"max":5,"min":3},"id":"e","staticType":"bool","type":"bool","typed":{"bool":true},"value":true}
     out: {"error":"type conversion error from 'string' to 'int'","id":"f","phase":"program","staticType":"int"}
     out: {"error":"invalid regular expression: error parsing regexp: missing closing ): `(`","id":"g","messages":["invalid regular expression: error parsing regexp: missing closing ): `(`"],"phase":"compile"}
     out: {"error":"undefined field `operatoin` of kubernetes.AdmissionRequest","id":"h","messages":["undefined field `operatoin` of kubernetes.AdmissionRequest"],"phase":"compile"}
@@ -305,6 +305,6 @@ nonsense
     out: {"error":"unknown env \"moon\"","id":"i","phase":"input"}
     out: {"error":"bad vars: no object","id":"j","phase":"input"}
     out: {"error":"bad input: trailing characters at line 1 column 4","phase":"input"}
-    out: {"cost":0,"staticType":"list(map(string, dyn))","type":"list","typed":{"list":[{"map":[[{"string":"a"},{"type":"int"}],[{"string":"b"},{"bytes":"YQ=="}]]}]},"value":[{"a":"int","b":"YQ=="}]}
+    out: {"cost":0,"estimate":{"max":43,"min":43},"staticType":"list(map(string, dyn))","type":"list","typed":{"list":[{"map":[[{"string":"a"},{"type":"int"}],[{"string":"b"},{"bytes":"YQ=="}]]}]},"value":[{"a":"int","b":"YQ=="}]}
     "#);
 }

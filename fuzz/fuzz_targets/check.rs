@@ -1,4 +1,4 @@
-//! Nothing that parses makes the checker or the planner panic.
+//! Nothing that parses makes the checker, the planner or the estimate panic.
 //!
 //! `cargo +nightly fuzz run check -- -dict=fuzz/cel.dict -max_len=4096`
 
@@ -6,6 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::cel::env::{Env, Language, Messages};
+use portcullis::cel::estimate::{Unknown, estimate};
 use portcullis::cel::{check, parse, plan};
 use portcullis::policy::compile::SLOTS;
 
@@ -14,5 +15,6 @@ fuzz_target!(|text: &str| {
     let env = Env::new(SLOTS, Language::Extended).with_messages(Messages::Mutation);
     if let Ok(checked) = check::check(ast, &env) {
         let _ = plan::plan(&checked);
+        let _ = estimate(&checked, &Unknown);
     }
 });

@@ -36,6 +36,9 @@ pub struct Checked {
     pub result: Inferred,
     /// What each node refers to, by [`NodeId`].
     references: Vec<Reference>,
+    /// The type of each node, by [`NodeId`], with variables.
+    types: Vec<Inferred>,
+    unifier: Unifier,
     /// How many local variables are alive at once at most.
     pub locals: usize,
     /// Where the first function is called that Kubernetes does not have.
@@ -62,8 +65,8 @@ pub enum Reference {
     Message(&'static Descriptor),
     /// An object that has a type, but cannot be made.
     Undefined(&'static str),
-    /// An operator, with its cost.
-    Operator(OperatorCost),
+    /// An operator, with its cost, and which of its signatures may take the operands: a bit each.
+    Operator(OperatorCost, u16),
     /// The overloads of a function that may take the arguments; never empty.
     Overloads(Vec<&'static Overload>),
 }
@@ -74,6 +77,12 @@ impl Checked {
         index(id)
             .and_then(|at| self.references.get(at))
             .unwrap_or(&Reference::None)
+    }
+
+    /// Returns the type of a node; `dyn` where there is none, as for the namespace of a function.
+    pub fn type_of(&self, id: NodeId) -> Inferred {
+        let known = index(id).and_then(|at| self.types.get(at));
+        known.map_or(Inferred::Dyn, |known| self.unifier.finish(known))
     }
 
     /// Iterates over all references.
@@ -109,6 +118,8 @@ pub fn check(ast: Ast, env: &Env) -> Result<Checked, Vec<Issue>> {
     let result = checker.unifier.finish(&result);
     let Checker {
         references,
+        types,
+        unifier,
         locals,
         extension,
         mut issues,
@@ -119,6 +130,8 @@ pub fn check(ast: Ast, env: &Env) -> Result<Checked, Vec<Issue>> {
             ast,
             result,
             references,
+            types,
+            unifier,
             locals,
             extension,
         });

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::json::Json;
 
 use super::error::{Error, Fault, FaultKind, Result};
+use super::estimate::call::StaticCost;
 use super::pattern::{self, Pattern, PatternError, Patterns};
 use super::types::Type;
 use super::value::access::Authorize;
@@ -45,6 +46,8 @@ pub struct Overload {
     pub body: Body,
     /// What a call costs in CEL cost units.
     pub cost: Cost,
+    /// What is known of that before the call.
+    pub estimate: StaticCost,
     /// Since when Kubernetes has it.
     pub since: Since,
 }

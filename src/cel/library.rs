@@ -27,12 +27,14 @@ pub mod regex;
 pub mod semver;
 pub mod sets;
 pub mod standard;
+mod static_cost;
 pub mod strings;
 pub mod time;
 pub mod url;
 pub mod x509;
 
 use super::error::{FaultKind, Result};
+use super::estimate::call::{self, StaticCost};
 use super::function::{Body, Call, Cost, Function, Overload, Since, Style, cost};
 use super::types::Type;
 use super::value::Value;
@@ -98,6 +100,7 @@ const fn global(
         result,
         body,
         cost,
+        estimate: call::one,
         since: SINCE_ALWAYS,
     }
 }
@@ -123,6 +126,12 @@ impl Overload {
     /// Marks what Kubernetes does not have.
     const fn extension(mut self) -> Overload {
         self.since = Since::Extension;
+        self
+    }
+
+    /// Sets what is known of the cost before the call; one unit otherwise.
+    const fn estimated(mut self, estimate: StaticCost) -> Overload {
+        self.estimate = estimate;
         self
     }
 

@@ -467,7 +467,7 @@ impl Planner<'_> {
 
     fn cost(&self, id: NodeId) -> OperatorCost {
         match self.checked.reference(id) {
-            Reference::Operator(cost) => *cost,
+            Reference::Operator(cost, _) => *cost,
             _ => OperatorCost::One,
         }
     }

@@ -16,6 +16,7 @@ use crate::cel::ast::{Ast, Expr};
 use crate::cel::encode::{Notation, Written, write};
 use crate::cel::env::Language;
 use crate::cel::error::Error;
+use crate::cel::estimate::range::CostEstimate;
 use crate::cel::eval::{Inputs, Limits, Outcome, Unobserved, evaluate};
 use crate::cel::issue::Issue;
 use crate::cel::parse;
@@ -29,6 +30,10 @@ use inputs::Variables;
 use language::{Compiled, Setting, compile};
 
 /// Evaluate a CEL expression: its value, type and cost, and with --trace the value of every part
+///
+/// With the cost comes what Kubernetes would estimate it to be without evaluating. It estimates custom
+/// resources' rules so, never policies: fields of untyped objects are left out, and of what is read
+/// from them no size is known.
 ///
 /// Exits with 0 if there is a value, with 1 if the evaluation fails, and with 2 if the expression
 /// does not compile or an argument cannot be used.
@@ -70,9 +75,9 @@ pub struct Args {
     ///
     /// A row has `expr`, `vars` (an object) and `env`: `dyn` (each of `vars` is a variable),
     /// `admission` or `patch` (the variables of a policy); `version` is the version of Kubernetes, if
-    /// not that of `--kubernetes-version`; its `id` is repeated. An answer has
-    /// `value`, `typed`, `type`, `staticType` and `cost`, or `error` and `phase`: `input`, `compile`,
-    /// `program` or `eval`.
+    /// not that of `--kubernetes-version`; its `id` is repeated. An answer has `value`, `typed`, `type`,
+    /// `staticType`, `cost` and `estimate` (`min` and `max`), or `error` and `phase`: `input`,
+    /// `compile`, `program` or `eval`.
     #[arg(
         long,
         conflicts_with_all = ["expression", "trace", "format", "portable", "variables"]
@@ -187,16 +192,27 @@ fn one(args: &Args, source: &Arc<Source>, variables: &Variables<'_>, arena: &Bum
     }
 }
 
-/// Value, type and cost, a line each.
+/// Value, type and cost, a line each; with the cost what it was estimated to be.
 fn summary(compiled: &Compiled, outcome: &Outcome<'_>) -> String {
     let value = match &outcome.value {
         Ok(value) => format!("value  {}\n", shown(value)),
         Err(_) => String::new(),
     };
     format!(
-        "{value}type   {}\ncost   {}\n",
-        compiled.result, outcome.cost
+        "{value}type   {}\ncost   {} ({})\n",
+        compiled.result,
+        outcome.cost,
+        estimated(compiled.estimate)
     )
+}
+
+/// An estimate in words.
+fn estimated(CostEstimate { min, max }: CostEstimate) -> String {
+    match (min == max, CostEstimate { min, max }.is_bounded()) {
+        (true, _) => format!("estimated {min}"),
+        (false, true) => format!("estimated {min} to {max}"),
+        (false, false) => format!("estimated {min} or more: how much it reads is not known"),
+    }
 }
 
 fn shown(value: &Value<'_>) -> String {

@@ -1,5 +1,5 @@
 //! Generated expressions, evaluated by us and by Kubernetes' own packages, must not differ: not in
-//! what is refused, not in type, value, error or cost.
+//! what is refused, not in type, value, error, cost or estimate.
 //!
 //! Runs against the program of `tests/kubernetes-cel`; where that has not been built
 //! (`cargo bench --bench kubernetes` builds it) nothing is compared, and the test says so.
@@ -51,6 +51,7 @@ enum Aspect {
     Type,
     Error,
     Value,
+    Estimate,
     Cost,
 }
 
@@ -66,16 +67,19 @@ fn difference(ours: &Answer, theirs: &Answer) -> Option<Aspect> {
                 static_type,
                 result,
                 cost,
+                estimate,
             },
             Answer::Evaluated {
                 static_type: their_type,
                 result: their_result,
                 cost: their_cost,
+                estimate: their_estimate,
             },
         ) => match (result, their_result) {
             _ if static_type != their_type => Some(Aspect::Type),
             (Ok(_), Err(_)) | (Err(_), Ok(_)) => Some(Aspect::Error),
             (Ok(value), Ok(their_value)) if value != their_value => Some(Aspect::Value),
+            _ if estimate != their_estimate => Some(Aspect::Estimate),
             _ if cost != their_cost => Some(Aspect::Cost),
             _ => None,
         },
@@ -83,8 +87,12 @@ fn difference(ours: &Answer, theirs: &Answer) -> Option<Aspect> {
 }
 
 fn row(variables: &Variables, expression: &Tree) -> Row {
-    let text = expression.to_string();
-    let mut row = json!({ "expr": text, "env": variables.env, "vars": variables.values });
+    let mut row = json!({
+        "expr": expression.to_string(),
+        "env": variables.env,
+        "vars": variables.values,
+        "sizes": variables.sizes,
+    });
     if let Ok(version) = std::env::var("PORTCULLIS_VERSION") {
         row["version"] = version.into();
         row["envMode"] = "new".into();
@@ -282,16 +290,20 @@ fn generated_expressions_give_what_kubernetes_gives() {
         known: divergences::read(),
     };
     let mut summary = Summary::default();
-    let untyped = variables::untyped();
-    compare(&mut reference, &untyped, (seed, count / 2), &mut summary);
-    let admission = variables::admission();
-    let other_seed = seed ^ 0x5eed;
-    compare(
-        &mut reference,
-        &admission,
-        (other_seed, count / 2),
-        &mut summary,
-    );
+    let sized = count / 5;
+    let unsized_count = (count - sized) / 2;
+    let runs = [
+        (variables::untyped(), seed, unsized_count),
+        (variables::admission(), seed ^ 0x5eed, unsized_count),
+        (
+            variables::with_sizes(variables::admission()),
+            seed ^ 0x0ff5,
+            sized,
+        ),
+    ];
+    for (variables, seed, count) in &runs {
+        compare(&mut reference, variables, (*seed, *count), &mut summary);
+    }
     println!("{summary}");
     if std::env::var_os("PORTCULLIS_MESSAGES").is_some() {
         let mut messages: Vec<_> = summary.messages.iter().collect();

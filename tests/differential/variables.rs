@@ -13,6 +13,8 @@ pub(crate) struct Variables {
     pub(crate) values: Row,
     /// Every path into them with the type of what is there.
     pub(crate) paths: Vec<(String, Ty)>,
+    /// What the estimate takes for known: sizes by path.
+    pub(crate) sizes: Row,
 }
 
 fn workload() -> Row {
@@ -86,7 +88,55 @@ fn with_paths(env: &'static str, values: Row) -> Variables {
     for (name, value) in values.as_object().unwrap() {
         walk(name, value, &mut paths);
     }
-    Variables { env, values, paths }
+    Variables {
+        env,
+        values,
+        paths,
+        sizes: Row::Null,
+    }
+}
+
+/// The same, of which the sizes of most parts are known.
+pub(crate) fn with_sizes(variables: Variables) -> Variables {
+    let mut sizes = serde_json::Map::new();
+    for (name, value) in variables.values.as_object().unwrap() {
+        add_sizes(name, value, &mut sizes);
+    }
+    Variables {
+        sizes: Row::Object(sizes),
+        ..variables
+    }
+}
+
+/// Adds the sizes of a value and its parts, by all the paths the estimate may find them.
+fn add_sizes(path: &str, value: &Row, sizes: &mut serde_json::Map<String, Row>) {
+    let size = match value {
+        Row::Object(fields) => {
+            for (key, value) in fields {
+                add_sizes(&format!("{path}.{key}"), value, sizes);
+                add_sizes(&format!("{path}.@values"), value, sizes);
+            }
+            sizes.insert(format!("{path}.@keys"), json!([1, 63]));
+            fields.len()
+        }
+        Row::Array(items) => {
+            for item in items {
+                // Of an untyped list it is not known that it is one.
+                add_sizes(&format!("{path}.@items"), item, sizes);
+                add_sizes(&format!("{path}.@values"), item, sizes);
+                add_sizes(&format!("{path}.@keys"), item, sizes);
+            }
+            items.len()
+        }
+        Row::String(text) => text.len(),
+        _ => return,
+    };
+    // Some are exact, some a range, of some nothing is known.
+    match (path.len() + size) % 4 {
+        0 => sizes.insert(path.to_owned(), json!([size, size])),
+        1 | 2 => sizes.insert(path.to_owned(), json!([size / 2, size * 10])),
+        _ => None,
+    };
 }
 
 fn walk(path: &str, value: &Row, paths: &mut Vec<(String, Ty)>) {

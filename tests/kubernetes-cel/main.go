@@ -3,7 +3,8 @@
 // Rows of JSON come in on standard input, one answer a row goes out, in order:
 //
 //	{"expr":"object.spec.replicas > 2","vars":{"object":{"spec":{"replicas":3}}},"env":"dyn"}
-//	{"value":true,"typed":{"bool":true},"type":"bool","staticType":"bool","cost":3}
+//	{"value":true,"typed":{"bool":true},"type":"bool","staticType":"bool","cost":3,
+//	 "estimate":{"min":1,"max":1}}
 //
 // With -bench every row is also timed: "evaluationNs" and "compilationNs" are medians.
 package main
@@ -31,6 +32,8 @@ type row struct {
 	Extensions bool `json:"extensions,omitempty"`
 	// Version is the compatibility version of the environment; the newest by default.
 	Version string `json:"version,omitempty"`
+	// Sizes are what the estimate takes for known: by path, the least and the most.
+	Sizes map[string][2]uint64 `json:"sizes,omitempty"`
 }
 
 type answer map[string]any

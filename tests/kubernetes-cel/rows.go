@@ -25,6 +25,9 @@ func evaluateRow(in *row) answer {
 		return answer{"error": issues.String(), "messages": messages, "phase": "compile"}
 	}
 	out := answer{"staticType": ast.OutputType().String()}
+	if out["estimate"], err = in.estimate(env, ast); err != nil {
+		return failed("estimate", err)
+	}
 	made, err := program(env, ast)
 	if err != nil {
 		out["error"], out["phase"] = err.Error(), "program"

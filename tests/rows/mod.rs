@@ -5,15 +5,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bumpalo::Bump;
+use portcullis::cel::check::{self, Checked};
 use portcullis::cel::encode::{Notation, write};
 use portcullis::cel::env::{Env, Language, Messages};
+use portcullis::cel::estimate::range::{CostEstimate, SizeEstimate};
+use portcullis::cel::estimate::{Sizes, estimate};
 use portcullis::cel::eval::{Inputs, Limits, Unobserved, evaluate};
 use portcullis::cel::issue::Issue;
+use portcullis::cel::parse;
 use portcullis::cel::plan::{self, Program};
-use portcullis::cel::types::Type;
+use portcullis::cel::types::{Inferred, Type};
 use portcullis::cel::value::Value;
 use portcullis::cel::version::KubernetesVersion;
-use portcullis::cel::{check, parse};
 use portcullis::json;
 use portcullis::policy::compile::SLOTS;
 use serde_json::{Value as Row, json};
@@ -31,6 +34,8 @@ pub(crate) enum Answer {
         result: Result<Row, String>,
         /// What it cost.
         cost: u64,
+        /// What it was estimated to cost.
+        estimate: CostEstimate,
     },
     /// The engine broke.
     Panicked(String),
@@ -63,6 +68,10 @@ fn evaluated_answer(row: &Row, result: Result<Row, String>) -> Answer {
         static_type: row["staticType"].as_str().unwrap_or_default().to_owned(),
         result,
         cost: row["cost"].as_u64().unwrap_or_default(),
+        estimate: CostEstimate {
+            min: row["estimate"]["min"].as_u64().unwrap_or_default(),
+            max: row["estimate"]["max"].as_u64().unwrap_or_default(),
+        },
     }
 }
 
@@ -94,14 +103,34 @@ fn environment(row: &Row) -> Env {
     env.with_version(version)
 }
 
-fn compile(expression: &str, env: &Env) -> Result<(Program, String), Vec<Issue>> {
-    let checked = check::check(parse::parse(expression)?, env)?;
-    Ok((plan::plan(&checked)?, checked.result.to_string()))
+fn compile(row: &Row) -> Result<(Program, String, CostEstimate), Vec<Issue>> {
+    let checked = checked(row)?;
+    let estimate = estimate(&checked, &GivenSizes(&row["sizes"]));
+    Ok((plan::plan(&checked)?, checked.result.to_string(), estimate))
+}
+
+/// Returns the expression of a row with its types.
+pub(crate) fn checked(row: &Row) -> Result<Checked, Vec<Issue>> {
+    let expression = row["expr"].as_str().unwrap_or_default();
+    check::check(parse::parse(expression)?, &environment(row))
+}
+
+/// The sizes a row gives for paths.
+#[derive(Debug)]
+struct GivenSizes<'r>(&'r Row);
+
+impl Sizes for GivenSizes<'_> {
+    fn size(&self, path: &str, _: &Inferred) -> Option<SizeEstimate> {
+        let given = self.0.get(path)?;
+        Some(SizeEstimate {
+            min: given[0].as_u64()?,
+            max: given[1].as_u64()?,
+        })
+    }
 }
 
 fn evaluated(row: &Row) -> Answer {
-    let expression = row["expr"].as_str().unwrap_or_default();
-    let (program, static_type) = match compile(expression, &environment(row)) {
+    let (program, static_type, estimate) = match compile(row) {
         Ok(compiled) => compiled,
         Err(issues) => {
             let messages: Vec<String> = issues.into_iter().map(|issue| issue.message).collect();
@@ -145,6 +174,7 @@ fn evaluated(row: &Row) -> Answer {
             Err(fault) => Err(fault.to_string()),
         },
         cost: outcome.cost,
+        estimate,
     }
 }
 

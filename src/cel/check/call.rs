@@ -105,9 +105,11 @@ impl Checker<'_> {
         }
         let mut resolution = Resolution::default();
         let mut cost = OperatorCost::One;
-        for signature in operators::signatures(name) {
+        let mut fitting = 0;
+        for (at, signature) in operators::signatures(name).iter().enumerate() {
             if let Some(result) = self.instance(signature.params, &signature.result, arguments) {
                 cost = signature.cost;
+                fitting |= 1 << at;
                 resolution.add(result);
             }
         }
@@ -117,7 +119,7 @@ impl Checker<'_> {
             } else {
                 OperatorCost::One
             };
-            self.refer(id, Reference::Operator(cost));
+            self.refer(id, Reference::Operator(cost, fitting));
             return result;
         }
         let types = self.shown(arguments);

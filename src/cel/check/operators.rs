@@ -6,10 +6,10 @@ use crate::cel::types::Type;
 
 /// One signature of an operator.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Signature {
-    pub(super) params: &'static [Type],
-    pub(super) result: Type,
-    pub(super) cost: OperatorCost,
+pub(in crate::cel) struct Signature {
+    pub(in crate::cel) params: &'static [Type],
+    pub(in crate::cel) result: Type,
+    pub(in crate::cel) cost: OperatorCost,
 }
 
 /// What applying an operator costs.
@@ -142,7 +142,7 @@ static OPT_INDEX: [Signature; 4] = [
 ];
 
 /// Returns the signatures of an operator, in cel-go's order.
-pub(super) fn signatures(name: &str) -> &'static [Signature] {
+pub(in crate::cel) fn signatures(name: &str) -> &'static [Signature] {
     match name {
         operator::AND | operator::OR => &LOGIC,
         operator::NOT => &NOT,

@@ -5,7 +5,7 @@ use super::super::function::{Body, Call, Cost, Function, Overload, cost};
 use super::super::types::Type;
 use super::super::value::Value;
 use super::super::value::access::{Access, ResourceCheck, Subject};
-use super::no_such_overload;
+use super::{no_such_overload, static_cost};
 
 /// Kubernetes has the authorizer since 1.27.
 const SINCE: u8 = 27;
@@ -95,6 +95,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Narrows the question to objects with matching fields.",
         &[
             narrowing("authorizer_fieldselector", field_selector, selector_cost)
+                .estimated(static_cost::selector)
                 .since(SINCE_SELECTORS),
         ],
     ),
@@ -103,6 +104,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Narrows the question to objects with matching labels.",
         &[
             narrowing("authorizer_labelselector", label_selector, selector_cost)
+                .estimated(static_cost::selector)
                 .since(SINCE_SELECTORS),
         ],
     ),
@@ -116,14 +118,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 DECISION,
                 check,
                 check_cost,
-            ),
+            )
+            .estimated(static_cost::check),
             asking(
                 "resourcecheck_check",
                 &[RESOURCE_CHECK, Type::String],
                 DECISION,
                 check,
                 check_cost,
-            ),
+            )
+            .estimated(static_cost::check),
         ],
     ),
     declared(

@@ -6,7 +6,7 @@ use super::super::types::Type;
 use super::super::value::Value;
 use super::super::value::net::{Cidr, parse_ip};
 use super::ip::{IP, SINCE};
-use super::{global, member, no_such_overload};
+use super::{global, member, no_such_overload, static_cost};
 
 /// The type of networks.
 pub(super) const CIDR: Type = Type::Opaque("net.CIDR");
@@ -23,6 +23,7 @@ pub static FUNCTIONS: &[Function] = &[
             cidr,
             cost::traverse_first,
         )
+        .estimated(static_cost::traverse_first)
         .since(SINCE)],
         examples: &[
             ("cidr('192.168.0.0/16').prefixLength()", "16"),
@@ -42,6 +43,7 @@ pub static FUNCTIONS: &[Function] = &[
             is_cidr,
             cost::traverse_first,
         )
+        .estimated(static_cost::traverse_first)
         .since(SINCE)],
         examples: &[
             ("isCIDR('::1/128')", "true"),
@@ -59,6 +61,7 @@ pub static FUNCTIONS: &[Function] = &[
                 contains_address,
                 cost_of_contains_address_text,
             )
+            .estimated(static_cost::contains_address_text)
             .since(SINCE),
             member(
                 "cidr_contains_ip_ip",
@@ -67,6 +70,7 @@ pub static FUNCTIONS: &[Function] = &[
                 contains_address,
                 cost_of_contains_address,
             )
+            .estimated(static_cost::contains_address)
             .since(SINCE),
         ],
         examples: &[
@@ -92,6 +96,7 @@ pub static FUNCTIONS: &[Function] = &[
                 contains_network,
                 cost_of_contains_network_text,
             )
+            .estimated(static_cost::contains_network_text)
             .since(SINCE),
             member(
                 "cidr_contains_cidr",
@@ -100,6 +105,7 @@ pub static FUNCTIONS: &[Function] = &[
                 contains_network,
                 cost_of_contains_network,
             )
+            .estimated(static_cost::contains_network)
             .since(SINCE),
         ],
         examples: &[

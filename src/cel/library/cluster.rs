@@ -7,7 +7,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, ObjectName, cost};
 use super::super::types::Type;
 use super::super::value::{List, Value};
-use super::{global, no_such_overload};
+use super::{global, no_such_overload, static_cost};
 
 const OBJECT: Type = Type::Dyn;
 
@@ -24,6 +24,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             get,
             |_, _| LOOKUP_COST,
         )
+        .estimated(static_cost::lookup)
         .extension()],
         examples: &[
             (
@@ -47,13 +48,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
             list,
             |_, result| LOOKUP_COST.saturating_add(result.map_or(0, cost::size)),
         )
+        .estimated(static_cost::lookups)
         .extension()],
         examples: &[("cluster.list('v1', 'Node', '').size()", "0")],
     },
 ];
 
 /// A look into a table; the price of making a list.
-const LOOKUP_COST: u64 = 10;
+pub(super) const LOOKUP_COST: u64 = 10;
 
 fn get<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
     let [

@@ -12,7 +12,7 @@ use super::super::value::number::{format_double, parse_double};
 use super::super::value::time::TimestampError;
 use super::super::value::{Duration, Timestamp, Value};
 use super::standard::identity;
-use super::{cidr, global, ip, no_such_overload};
+use super::{cidr, global, ip, no_such_overload, static_cost};
 
 /// 2^63 as a double; every double below it and above -2^63 is an int.
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -66,7 +66,8 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::Bytes,
                 to_bytes,
                 cost::traverse_first,
-            ),
+            )
+            .estimated(static_cost::string_to_bytes),
         ],
         examples: &[("bytes('é') == b'\\303\\251'", "true")],
     },
@@ -230,7 +231,8 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::String,
                 to_string,
                 cost::traverse_first,
-            ),
+            )
+            .estimated(static_cost::bytes_to_string),
             global(
                 "double_to_string",
                 &[Type::Double],

@@ -9,7 +9,7 @@ use super::super::types::Type;
 use super::super::value::time::is_date;
 use super::super::value::url::check;
 use super::super::value::{List, NamedFormat, Value};
-use super::{global, member, no_such_overload};
+use super::{global, member, no_such_overload, static_cost};
 
 const FORMAT: Type = Type::Opaque("kubernetes.NamedFormat");
 
@@ -151,6 +151,7 @@ pub static FUNCTIONS: &[Function] = &[
             validate,
             cost_of_validating,
         )
+        .estimated(static_cost::validate)
         .since(SINCE)],
         examples: &[
             (

@@ -11,7 +11,7 @@ use super::super::types::Type;
 use super::super::value::number::format_double;
 use super::super::value::quote::{quote, quote_bytes};
 use super::super::value::{List, Map, Value};
-use super::{member, no_such_overload};
+use super::{member, no_such_overload, static_cost};
 
 /// The functions.
 pub static FUNCTIONS: &[Function] = &[Function {
@@ -24,6 +24,7 @@ pub static FUNCTIONS: &[Function] = &[Function {
         format,
         cost::traverse_first,
     )
+    .estimated(static_cost::traverse_first)
     .since(29)],
     examples: &[
         (

@@ -8,7 +8,7 @@ use super::super::types::Type;
 use super::super::value::Value;
 use super::super::value::net::parse_ip;
 use super::cidr::{self, CIDR};
-use super::{global, member, no_such_overload};
+use super::{global, member, no_such_overload, static_cost};
 
 /// The type of addresses.
 pub(super) const IP: Type = Type::Opaque("net.IP");
@@ -29,6 +29,7 @@ pub static FUNCTIONS: &[Function] = &[
                 ip,
                 cost::traverse_first,
             )
+            .estimated(static_cost::traverse_first)
             .since(SINCE),
             member("cidr_ip", &[CIDR], IP, cidr::address, cost::one).since(SINCE),
         ],
@@ -51,6 +52,7 @@ pub static FUNCTIONS: &[Function] = &[
             is_ip,
             cost::traverse_first,
         )
+        .estimated(static_cost::traverse_first)
         .since(SINCE)],
         examples: &[
             ("isIP('127.0.0.1')", "true"),
@@ -67,6 +69,7 @@ pub static FUNCTIONS: &[Function] = &[
             is_canonical,
             cost_of_two_traversals,
         )
+        .estimated(static_cost::two_traversals)
         .since(SINCE)],
         examples: &[
             ("ip.isCanonical('2001:db8::abcd')", "true"),

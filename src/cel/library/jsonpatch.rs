@@ -7,7 +7,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::Value;
-use super::{global, no_such_overload};
+use super::{global, no_such_overload, static_cost};
 
 /// The functions.
 pub static FUNCTIONS: &[Function] = &[Function {
@@ -20,6 +20,7 @@ pub static FUNCTIONS: &[Function] = &[Function {
         escape_key,
         cost::traverse_first,
     )
+    .estimated(static_cost::traverse_same_size)
     .since(32)],
     examples: &[(
         "jsonpatch.escapeKey('k8s.io/my~label')",

@@ -9,7 +9,7 @@ use super::super::error::{FaultKind, Result};
 use super::super::function::{Body, Call, Cost, Function, Overload};
 use super::super::types::Type;
 use super::super::value::{Duration, Value};
-use super::{int, member, no_such_overload};
+use super::{int, member, no_such_overload, static_cost};
 
 /// The functions; `indexOf` and `lastIndexOf` are declared with those of strings.
 pub static FUNCTIONS: &[Function] = &[
@@ -202,7 +202,7 @@ const fn to_bool(id: &'static str, params: &'static [Type]) -> Overload {
 
 const fn of_items(id: &'static str, params: &'static [Type], result: Type, body: Body) -> Overload {
     const TRAVERSAL: Cost = cost_of_traversal;
-    member(id, params, result, body, TRAVERSAL)
+    member(id, params, result, body, TRAVERSAL).estimated(static_cost::of_items)
 }
 
 fn is_sorted<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {

@@ -10,7 +10,7 @@ use super::super::types::Type;
 use super::super::value::{List, Value};
 use super::go_sort;
 use super::lists::{compare, is_comparable};
-use super::{LIST_CALL, allocating_list, global, member, no_such_overload};
+use super::{LIST_CALL, allocating_list, global, member, no_such_overload, static_cost};
 
 const T: Type = Type::Param("T");
 const LIST: Type = Type::List(&T);
@@ -32,6 +32,7 @@ pub static FUNCTIONS: &[Function] = &[
             slice,
             cost_of_result,
         )
+        .estimated(static_cost::slice)
         .since(SINCE)],
         examples: &[
             ("[1, 2, 3, 4].slice(1, 3)", "[2, 3]"),
@@ -56,6 +57,7 @@ pub static FUNCTIONS: &[Function] = &[
                 flatten,
                 cost_of_flattening,
             )
+            .estimated(static_cost::flatten)
             .since(SINCE),
             member(
                 "list_flatten_int",
@@ -64,6 +66,7 @@ pub static FUNCTIONS: &[Function] = &[
                 flatten,
                 cost_of_flattening,
             )
+            .estimated(static_cost::flatten)
             .since(SINCE),
         ],
         examples: &[
@@ -82,6 +85,7 @@ pub static FUNCTIONS: &[Function] = &[
             distinct,
             cost_of_comparing_all,
         )
+        .estimated(static_cost::distinct)
         .since(SINCE)],
         examples: &[("[1, 2, 2, 3, 1].distinct()", "[1, 2, 3]")],
     },
@@ -95,13 +99,18 @@ pub static FUNCTIONS: &[Function] = &[
             range,
             cost_of_result,
         )
+        .estimated(static_cost::range)
         .since(SINCE)],
         examples: &[("lists.range(3)", "[0, 1, 2]"), ("lists.range(-1)", "[]")],
     },
     Function {
         name: "reverse",
         doc: "Returns the items of a list from the last to the first.",
-        overloads: &[member("list_reverse", &[LIST], LIST, reverse, cost_of_result).since(SINCE)],
+        overloads: &[
+            member("list_reverse", &[LIST], LIST, reverse, cost_of_result)
+                .estimated(static_cost::reverse)
+                .since(SINCE),
+        ],
         examples: &[("[1, 2, 3].reverse()", "[3, 2, 1]")],
     },
     Function {
@@ -138,12 +147,12 @@ pub static FUNCTIONS: &[Function] = &[
                 &[Type::List(&Type::Timestamp)],
                 Type::List(&Type::Timestamp),
             ),
-            sorting(
+            sorting_text(
                 "list_string_sort",
                 &[Type::List(&Type::String)],
                 Type::List(&Type::String),
             ),
-            sorting(
+            sorting_text(
                 "list_bytes_sort",
                 &[Type::List(&Type::Bytes)],
                 Type::List(&Type::Bytes),
@@ -186,11 +195,11 @@ pub static FUNCTIONS: &[Function] = &[
                 "list_google.protobuf.Timestamp_sortByAssociatedKeys",
                 &[LIST, Type::List(&Type::Timestamp)],
             ),
-            sorting_by(
+            sorting_by_text(
                 "list_string_sortByAssociatedKeys",
                 &[LIST, Type::List(&Type::String)],
             ),
-            sorting_by(
+            sorting_by_text(
                 "list_bytes_sortByAssociatedKeys",
                 &[LIST, Type::List(&Type::Bytes)],
             ),
@@ -200,11 +209,23 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 const fn sorting(id: &'static str, params: &'static [Type], result: Type) -> Overload {
-    member(id, params, result, sort, cost_of_comparing_all).since(SINCE)
+    member(id, params, result, sort, cost_of_comparing_all)
+        .estimated(static_cost::sort)
+        .since(SINCE)
+}
+
+const fn sorting_text(id: &'static str, params: &'static [Type], result: Type) -> Overload {
+    sorting(id, params, result).estimated(static_cost::sort_text)
 }
 
 const fn sorting_by(id: &'static str, params: &'static [Type]) -> Overload {
-    member(id, params, LIST, sort_by_keys, cost_of_comparing_keys).since(SINCE)
+    member(id, params, LIST, sort_by_keys, cost_of_comparing_keys)
+        .estimated(static_cost::sort_by_keys)
+        .since(SINCE)
+}
+
+const fn sorting_by_text(id: &'static str, params: &'static [Type]) -> Overload {
+    sorting_by(id, params).estimated(static_cost::sort_by_text_keys)
 }
 
 fn slice<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {

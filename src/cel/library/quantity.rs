@@ -5,7 +5,7 @@ use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::Value;
 use super::super::value::quantity::{Quantity, QuantityError};
-use super::{global, member, no_such_overload};
+use super::{global, member, no_such_overload, static_cost};
 
 /// The type of quantities.
 pub(super) const QUANTITY: Type = Type::Opaque("kubernetes.Quantity");
@@ -25,6 +25,7 @@ pub static FUNCTIONS: &[Function] = &[
             quantity,
             cost::traverse_first,
         )
+        .estimated(static_cost::traverse_first)
         .since(SINCE)],
         examples: &[
             ("quantity('1.5G') == quantity('1500M')", "true"),
@@ -48,6 +49,7 @@ pub static FUNCTIONS: &[Function] = &[
             is_quantity,
             cost::traverse_first,
         )
+        .estimated(static_cost::traverse_first)
         .since(SINCE)],
         examples: &[
             ("isQuantity('1.3Gi')", "true"),

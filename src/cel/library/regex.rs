@@ -4,7 +4,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::{List, Value};
-use super::{member, no_such_overload};
+use super::{member, no_such_overload, static_cost};
 
 const STRINGS: Type = Type::List(&Type::String);
 
@@ -19,7 +19,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::String,
             find,
             cost_of_matching,
-        )],
+        )
+        .estimated(static_cost::find)],
         examples: &[
             ("'abc 123'.find('[0-9]+')", "'123'"),
             ("'abc 123'.find('xyz')", "''"),
@@ -39,14 +40,16 @@ pub static FUNCTIONS: &[Function] = &[
                 STRINGS,
                 find_all,
                 cost_of_matching,
-            ),
+            )
+            .estimated(static_cost::find),
             member(
                 "string_find_all_string_int",
                 &[Type::String, Type::String, Type::Int],
                 STRINGS,
                 find_all,
                 cost_of_matching,
-            ),
+            )
+            .estimated(static_cost::find),
         ],
         examples: &[
             ("'123 abc 456'.findAll('[0-9]+')", "['123', '456']"),

@@ -5,7 +5,7 @@ use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::Value;
 use super::super::value::semver::{Semver, normalize};
-use super::{global, member, no_such_overload};
+use super::{global, member, no_such_overload, static_cost};
 
 /// The type of versions.
 pub(super) const SEMVER: Type = Type::Opaque("kubernetes.Semver");
@@ -26,6 +26,7 @@ pub static FUNCTIONS: &[Function] = &[
                 semver,
                 cost::traverse_first,
             )
+            .estimated(static_cost::traverse_first)
             .since(SINCE),
             global(
                 "string_bool_to_semver",
@@ -34,6 +35,7 @@ pub static FUNCTIONS: &[Function] = &[
                 semver,
                 cost::traverse_first,
             )
+            .estimated(static_cost::traverse_first)
             .since(SINCE),
         ],
         examples: &[
@@ -55,6 +57,7 @@ pub static FUNCTIONS: &[Function] = &[
                 is_semver,
                 cost::traverse_first,
             )
+            .estimated(static_cost::traverse_first)
             .since(SINCE),
             global(
                 "is_semver_string_bool",
@@ -63,6 +66,7 @@ pub static FUNCTIONS: &[Function] = &[
                 is_semver,
                 cost::traverse_first,
             )
+            .estimated(static_cost::traverse_first)
             .since(SINCE),
         ],
         examples: &[

@@ -6,7 +6,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Cost, Function, Overload, cost};
 use super::super::types::Type;
 use super::super::value::{List, Value};
-use super::{global, no_such_overload};
+use super::{global, no_such_overload, static_cost};
 use crate::cel::function::Body;
 
 const LIST: Type = Type::List(&Type::Param("T"));
@@ -34,7 +34,8 @@ pub static FUNCTIONS: &[Function] = &[
             "list_sets_equivalent_list",
             equivalent,
             cost_of_two_products,
-        )],
+        )
+        .estimated(static_cost::of_sets_both_ways)],
         examples: &[
             ("sets.equivalent([1], [1, 1])", "true"),
             ("sets.equivalent([1], [1, 2])", "false"),
@@ -56,7 +57,9 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 const fn of_lists(id: &'static str, body: Body, cost: Cost) -> Overload {
-    global(id, &[LIST, LIST], Type::Bool, body, cost).since(29)
+    global(id, &[LIST, LIST], Type::Bool, body, cost)
+        .estimated(static_cost::of_sets)
+        .since(29)
 }
 
 fn contains<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {

@@ -4,7 +4,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::Value;
-use super::{global, int, member, no_such_overload};
+use super::{global, int, member, no_such_overload, static_cost};
 use crate::cel::library::regex::cost_of_matching;
 
 const A: Type = Type::Param("A");
@@ -43,7 +43,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::Bool,
             contains,
             cost_of_contains,
-        )],
+        )
+        .estimated(static_cost::contains)],
         examples: &[
             ("'hello world'.contains('o w')", "true"),
             ("'hello world'.contains('goodbye')", "false"),
@@ -59,7 +60,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::Bool,
             starts_with,
             cost::traverse_first,
-        )],
+        )
+        .estimated(static_cost::traverse_second)],
         examples: &[
             ("'hello world'.startsWith('hello')", "true"),
             ("'hello world'.startsWith('world')", "false"),
@@ -74,7 +76,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::Bool,
             ends_with,
             cost::traverse_first,
-        )],
+        )
+        .estimated(static_cost::traverse_second)],
         examples: &[
             ("'hello world'.endsWith('world')", "true"),
             ("'hello world'.endsWith('hello')", "false"),
@@ -98,7 +101,8 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::Bool,
                 matches,
                 cost_of_matching,
-            ),
+            )
+            .estimated(static_cost::matches),
         ],
         examples: &[
             ("'123-456'.matches('^[0-9]+(-[0-9]+)?$')", "true"),

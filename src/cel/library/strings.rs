@@ -9,7 +9,7 @@ use super::super::error::Result;
 use super::super::function::{Call, Function, cost};
 use super::super::types::Type;
 use super::super::value::{List, Value};
-use super::{global, int, lists, member, no_such_overload};
+use super::{global, int, lists, member, no_such_overload, static_cost};
 
 const STRINGS: Type = Type::List(&Type::String);
 const A: Type = Type::Param("A");
@@ -45,21 +45,24 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::Int,
                 lists::index_of,
                 lists::cost_of_traversal,
-            ),
+            )
+            .estimated(static_cost::of_items),
             member(
                 "string_index_of_string",
                 &[Type::String, Type::String],
                 Type::Int,
                 index_of,
                 lists::cost_of_traversal,
-            ),
+            )
+            .estimated(static_cost::of_items),
             member(
                 "string_index_of_string_int",
                 &[Type::String, Type::String, Type::Int],
                 Type::Int,
                 index_of,
                 lists::cost_of_traversal,
-            ),
+            )
+            .estimated(static_cost::of_items),
         ],
         examples: &[
             ("'hello mellow'.indexOf('ello')", "1"),
@@ -80,21 +83,24 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::Int,
                 lists::last_index_of,
                 lists::cost_of_traversal,
-            ),
+            )
+            .estimated(static_cost::of_items),
             member(
                 "string_last_index_of_string",
                 &[Type::String, Type::String],
                 Type::Int,
                 last_index_of,
                 lists::cost_of_traversal,
-            ),
+            )
+            .estimated(static_cost::of_items),
             member(
                 "string_last_index_of_string_int",
                 &[Type::String, Type::String, Type::Int],
                 Type::Int,
                 last_index_of,
                 lists::cost_of_traversal,
-            ),
+            )
+            .estimated(static_cost::of_items),
         ],
         examples: &[
             ("'hello mellow'.lastIndexOf('ello')", "7"),
@@ -108,14 +114,16 @@ pub static FUNCTIONS: &[Function] = &[
         name: "join",
         doc: "Returns the strings of a list one after the other, with a separator between them.",
         overloads: &[
-            member("list_join", &[STRINGS], Type::String, join, cost_of_join),
+            member("list_join", &[STRINGS], Type::String, join, cost_of_join)
+                .estimated(static_cost::join),
             member(
                 "list_join_string",
                 &[STRINGS, Type::String],
                 Type::String,
                 join,
                 cost_of_join,
-            ),
+            )
+            .estimated(static_cost::join),
         ],
         examples: &[
             ("['hello', 'mellow'].join()", "'hellomellow'"),
@@ -132,7 +140,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::String,
             lower_ascii,
             cost::traverse_first,
-        )],
+        )
+        .estimated(static_cost::traverse_same_size)],
         examples: &[("'TacoCÆt'.lowerAscii()", "'tacocÆt'")],
     },
     Function {
@@ -144,7 +153,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::String,
             upper_ascii,
             cost::traverse_first,
-        )],
+        )
+        .estimated(static_cost::traverse_same_size)],
         examples: &[("'TacoCæt'.upperAscii()", "'TACOCæT'")],
     },
     Function {
@@ -157,14 +167,16 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::String,
                 replace,
                 cost_of_rewriting,
-            ),
+            )
+            .estimated(static_cost::replace),
             member(
                 "string_replace_string_string_int",
                 &[Type::String, Type::String, Type::String, Type::Int],
                 Type::String,
                 replace,
                 cost_of_rewriting,
-            ),
+            )
+            .estimated(static_cost::replace),
         ],
         examples: &[
             ("'hello hello'.replace('he', 'we')", "'wello wello'"),
@@ -183,14 +195,16 @@ pub static FUNCTIONS: &[Function] = &[
                 STRINGS,
                 split,
                 cost_of_rewriting,
-            ),
+            )
+            .estimated(static_cost::split),
             member(
                 "string_split_string_int",
                 &[Type::String, Type::String, Type::Int],
                 STRINGS,
                 split,
                 cost_of_rewriting,
-            ),
+            )
+            .estimated(static_cost::split),
         ],
         examples: &[
             ("'hello hello'.split(' ')", "['hello', 'hello']"),
@@ -209,14 +223,16 @@ pub static FUNCTIONS: &[Function] = &[
                 Type::String,
                 substring,
                 cost::traverse_first,
-            ),
+            )
+            .estimated(static_cost::traverse_same_size),
             member(
                 "string_substring_int_int",
                 &[Type::String, Type::Int, Type::Int],
                 Type::String,
                 substring,
                 cost::traverse_first,
-            ),
+            )
+            .estimated(static_cost::traverse_same_size),
         ],
         examples: &[
             ("'tacocat'.substring(4)", "'cat'"),
@@ -237,7 +253,8 @@ pub static FUNCTIONS: &[Function] = &[
             Type::String,
             trim,
             cost::traverse_first,
-        )],
+        )
+        .estimated(static_cost::traverse_same_size)],
         examples: &[("'  \\ttrim\\n    '.trim()", "'trim'")],
     },
     Function {
@@ -250,6 +267,7 @@ pub static FUNCTIONS: &[Function] = &[
             quote,
             cost::traverse_first,
         )
+        .estimated(static_cost::quote)
         .since(29)],
         examples: &[("strings.quote('a \"b\"\\n')", "'\"a \\\\\"b\\\\\"\\\\n\"'")],
     },

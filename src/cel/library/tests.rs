@@ -6,9 +6,12 @@ use bumpalo::Bump;
 
 use super::functions;
 use crate::cel::env::{Env, Language, Messages};
+use crate::cel::estimate::range::SizeEstimate;
+use crate::cel::estimate::{Sizes, estimate};
 use crate::cel::eval::{Inputs, Limits, Unobserved, evaluate};
 use crate::cel::function::{Call, Style, accepts};
 use crate::cel::pattern::Patterns;
+use crate::cel::types::{Inferred, Type};
 use crate::cel::value::{List, Value};
 use crate::cel::{check, parse, plan};
 
@@ -172,4 +175,65 @@ fn long_lists_of_strings_are_compared_by_hash() {
         "Bool(true)"
     );
     assert!(called(&arena, "distinct", &[list], usize::MAX).ends_with("String(\"199999\")]))"));
+}
+
+/// The size of everything there is.
+const SIZE: usize = 1000;
+
+#[derive(Debug)]
+struct AllOfOneSize;
+
+impl Sizes for AllOfOneSize {
+    fn size(&self, _: &str, _: &Inferred) -> Option<SizeEstimate> {
+        Some(SizeEstimate::fixed(u64::try_from(SIZE).ok()?))
+    }
+}
+
+/// A value of a type; the types of the libraries are all of size one.
+fn sample<'a>(arena: &'a Bump, of: &Type) -> Value<'a> {
+    match of {
+        Type::String => Value::String(arena.alloc_str(&"a".repeat(SIZE))),
+        Type::Bytes => Value::Bytes(arena.alloc_slice_fill_copy(SIZE, 0)),
+        Type::List(item) => {
+            let item = sample(arena, item);
+            Value::List(List::Values(arena.alloc_slice_fill_copy(SIZE, item)))
+        }
+        _ => Value::Int(0),
+    }
+}
+
+#[test]
+fn a_call_costs_at_most_what_is_estimated() {
+    // What a format costs depends on which it is: see tests/cel_cases.rs.
+    let is_known = |name: &str| name == "validate" || name.contains('@');
+    for function in functions().filter(|function| !is_known(function.name)) {
+        for overload in function.overloads {
+            let names: Vec<String> = (0..overload.params.len())
+                .map(|at| format!("a{at}"))
+                .collect();
+            let call = match (overload.style, names.split_first()) {
+                (Style::Member, Some((receiver, rest))) => {
+                    format!("{receiver}.{}({})", function.name, rest.join(", "))
+                }
+                _ => format!("{}({})", function.name, names.join(", ")),
+            };
+            let slots = names.iter().map(String::as_str);
+            let slots = slots.zip(overload.params.iter().copied());
+            let env = Env::new(slots, Language::Extended).with_messages(Messages::Mutation);
+            let checked = parse::parse(&call).and_then(|ast| check::check(ast, &env));
+            let estimate = estimate(&checked.unwrap(), &AllOfOneSize);
+            let arena = Bump::new();
+            let sample = |of| sample(&arena, of);
+            let arguments: Vec<Value<'_>> = overload.params.iter().map(sample).collect();
+            let cost = (overload.cost)(&arguments, Some(&sample(&overload.result)));
+            // Reading each argument costs one.
+            let estimated = estimate.max - u64::try_from(arguments.len()).unwrap();
+            assert!(
+                cost <= estimated,
+                "{}: {cost}, estimated {estimated}; declare what is known before the call with \
+                 `.estimated(…)`",
+                overload.id
+            );
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::super::types::Type;
 use super::super::value::entries::Entries;
 use super::super::value::url::{Url, check};
 use super::super::value::{List, Value};
-use super::{global, member, no_such_overload};
+use super::{global, member, no_such_overload, static_cost};
 
 const URL: Type = Type::Opaque("kubernetes.URL");
 const STRINGS: Type = Type::List(&Type::String);
@@ -22,7 +22,8 @@ pub static FUNCTIONS: &[Function] = &[
             URL,
             url,
             cost::traverse_first,
-        )],
+        )
+        .estimated(static_cost::traverse_same_size)],
         examples: &[
             ("url('/absolute-path').getEscapedPath()", "'/absolute-path'"),
             (

@@ -3,6 +3,8 @@
 use crate::cel::ast::{Ast, Expr};
 use crate::cel::check;
 use crate::cel::env::{Env, Language, Messages};
+use crate::cel::estimate::range::CostEstimate;
+use crate::cel::estimate::{Unknown, estimate};
 use crate::cel::issue::Issue;
 use crate::cel::parse;
 use crate::cel::plan::{self, Program};
@@ -73,6 +75,8 @@ pub(super) struct Compiled {
     pub(super) ast: Ast,
     pub(super) program: Program,
     pub(super) result: Inferred,
+    /// What it costs at least and at most.
+    pub(super) estimate: CostEstimate,
     /// Where a function is called that Kubernetes does not have.
     pub(super) extension: Option<Span>,
 }
@@ -133,6 +137,7 @@ pub(super) fn compile(text: &str, env: &Env) -> Result<Compiled, Failure> {
     })?;
     Ok(Compiled {
         program,
+        estimate: estimate(&checked, &Unknown),
         result: checked.result,
         extension: checked.extension,
         ast: checked.ast,

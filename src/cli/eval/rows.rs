@@ -11,6 +11,7 @@ use super::MAX_VALUE_BYTES;
 use super::language::{Compiled, Declared, Failure, Phase, Setting, compile};
 use crate::cel::encode::{Notation, write};
 use crate::cel::env::Language;
+use crate::cel::estimate::range::CostEstimate;
 use crate::cel::eval::{Inputs, Limits, Outcome, Unobserved, evaluate};
 use crate::cel::version::{KubernetesVersion, UnknownVersion};
 use crate::cli::{Exit, note};
@@ -204,6 +205,8 @@ impl Answer {
         };
         answer.push("staticType", string(&compiled.result.to_string()));
         answer.push("cost", outcome.cost.to_string());
+        let CostEstimate { min, max } = compiled.estimate;
+        answer.push("estimate", format!("{{\"max\":{max},\"min\":{min}}}"));
         answer
     }
 
