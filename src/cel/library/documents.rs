@@ -10,7 +10,7 @@ use super::super::error::{FaultKind, Result};
 use super::super::function::{Body, Call, Function, Overload, cost};
 use super::super::types::Type;
 use super::super::value::Value;
-use super::{global, no_such_overload};
+use super::{global, no_such_overload, static_cost};
 use crate::hcl;
 use crate::json::{self, Json, Object};
 use crate::text::yaml::{self, Yaml, YamlValue};
@@ -153,7 +153,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// Declares an overload that reads a text; it costs a traversal.
 pub(super) const fn of(id: &'static str, result: Type, body: Body) -> Overload {
-    global(id, &[Type::String], result, body, cost::traverse_first).extension()
+    global(id, &[Type::String], result, body, cost::traverse_first)
+        .estimated(static_cost::traverse_first)
+        .extension()
 }
 
 fn parse_json<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
