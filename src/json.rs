@@ -6,6 +6,7 @@
 //! Numbers are as the API server decodes unstructured objects: without fraction and exponent an
 //! integer if it fits 64 bits signed, otherwise a double (`sigs.k8s.io/json`).
 
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -111,6 +112,23 @@ impl JsonError {
 
 /// Parses one JSON document; nothing but white space may follow it.
 pub fn parse<'a>(arena: &'a Bump, bytes: &'a [u8]) -> Result<Json<'a>, JsonError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse_text(arena, text),
+        Err(_) => explain(arena, bytes),
+    }
+}
+
+/// Parses as [`parse`] does what is known to be UTF-8.
+pub fn parse_text<'a>(arena: &'a Bump, text: &'a str) -> Result<Json<'a>, JsonError> {
+    match read::read(arena, text) {
+        Some(document) => Ok(document),
+        None => explain(arena, text.as_bytes()),
+    }
+}
+
+/// Parses a document in which something is wrong, to say what it is.
+#[cold]
+fn explain<'a>(arena: &'a Bump, bytes: &'a [u8]) -> Result<Json<'a>, JsonError> {
     let fault = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     deserializer.disable_recursion_limit();
@@ -149,14 +167,17 @@ pub fn from_value<'a>(arena: &'a Bump, value: &serde_json::Value) -> Json<'a> {
         serde_json::Value::Array(items) => Json::List(
             arena.alloc_slice_fill_iter(items.iter().map(|item| from_value(arena, item))),
         ),
-        serde_json::Value::Object(map) => {
-            let entries = map
-                .iter()
-                .map(|(key, value)| (&*arena.alloc_str(key), from_value(arena, value)))
-                .collect::<Vec<_>>();
-            Json::Object(Object::new_in(arena, arena.alloc_slice_copy(&entries)))
-        }
+        serde_json::Value::Object(map) => from_map(arena, map),
     }
+}
+
+/// Copies an owned JSON object into the arena.
+pub fn from_map<'a>(arena: &'a Bump, map: &serde_json::Map<String, serde_json::Value>) -> Json<'a> {
+    let entries = map
+        .iter()
+        .map(|(key, value)| (&*arena.alloc_str(key), from_value(arena, value)));
+    let entries = ArenaVec::from_iter_in(entries, arena);
+    Json::Object(Object::new_in(arena, entries.into_bump_slice()))
 }
 
 /// The message of a serde error without the position it appends.
@@ -246,12 +267,13 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the value of `key`.
+    #[inline]
     pub fn get(&self, key: &str) -> Option<Json<'a>> {
         if self.by_key.is_empty() {
             return self
                 .entries
                 .iter()
-                .find(|(name, _)| *name == key)
+                .find(|(name, _)| is_same(name, key))
                 .map(|(_, value)| *value);
         }
         let at = self
@@ -271,7 +293,7 @@ impl<'a> Object<'a> {
         if self.by_key.is_empty() {
             let mut rest = self.entries;
             while let Some(((key, _), tail)) = rest.split_first() {
-                if tail.iter().any(|(other, _)| other == key) {
+                if tail.iter().any(|(other, _)| is_same(other, key)) {
                     return Some(key);
                 }
                 rest = tail;
@@ -284,6 +306,22 @@ impl<'a> Object<'a> {
             .find(|(key, next)| key == next)
             .map(|(key, _)| key)
     }
+}
+
+/// Says whether two keys are equal: inline, for most are short and a call would take longer.
+#[inline]
+fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    a.len() == b.len()
+        && match a.len() {
+            4..=8 => {
+                a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk()
+            }
+            9..=16 => {
+                a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk()
+            }
+            _ => a == b,
+        }
 }
 
 fn key_at<'a>(entries: &[(&'a str, Json<'a>)], at: u32) -> &'a str {

@@ -193,7 +193,82 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// What the fast reader and the one that explains make of a text.
+fn both(text: &str) -> [Option<serde_json::Value>; 2] {
+    let arena = Bump::new();
+    [
+        read::read(&arena, text).map(Json::to_value),
+        explain(&arena, text.as_bytes()).ok().map(Json::to_value),
+    ]
+}
+
+#[test]
+fn what_is_well_formed_is_read_at_once() {
+    let rows = [
+        r#" { "a" : [ 1 , -2 , 0 , -0 , 0.5 , 1e3 , 123456789012345678 , 1234567890123456789 ] } "#,
+        r#"["", "1234567", "12345678", "123456789", "é\u00e9 \ud83d\ude00 \"\\\n", "\u007f"]"#,
+        "[[], {}, [{}], {\"a\": []}, null, true, false]",
+        "\t\r\n\"\"",
+        "18446744073709551615",
+    ];
+    for text in rows {
+        let [fast, slow] = both(text);
+        assert!(fast.is_some(), "{text}");
+        assert_eq!(fast, slow, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_well_formed_is_left_to_the_reader_that_explains() {
+    let rows = [
+        "",
+        "[1,]",
+        "{\"a\":1,}",
+        "[1 2]",
+        "{\"a\" 1}",
+        "{a:1}",
+        "01",
+        "-",
+        "-01",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "1e999",
+        "tru",
+        "trues",
+        "nul",
+        "\"\\x\"",
+        "\"\\ud800\"",
+        "\"\\\"",
+        "\"a",
+        "\"\u{1}\"",
+        "[",
+        "{",
+        "{}}",
+        "{\"a\":1,\"a\":1}",
+        "\u{feff}{}",
+        "[\u{a0}1]",
+    ];
+    for text in rows {
+        assert_eq!(both(text), [None, None], "{text}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn both_readers_agree(
+        document in any_json(),
+        cut in any::<prop::sample::Index>(),
+        put in "[\\[\\]{}\":,0-9a-eu\\\\ .+-]{0,3}",
+    ) {
+        let mut text = document.to_string();
+        let at = (0..=cut.index(text.len() + 1)).rev().find(|at| text.is_char_boundary(*at));
+        text.insert_str(at.unwrap_or_default(), &put);
+        let [fast, slow] = both(&text);
+        prop_assert_eq!(fast, slow, "{}", text);
+    }
+
     #[test]
     fn printed_json_is_read_as_it_was(expect in any_json()) {
         prop_assert_eq!(value(&expect.to_string()), expect.clone());
