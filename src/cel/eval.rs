@@ -11,6 +11,7 @@ mod attribute;
 mod fold;
 mod literal;
 mod operators;
+pub mod shared;
 
 use std::cell::Cell;
 
@@ -25,6 +26,7 @@ use super::plan::{
 };
 use super::value::access::Authorize;
 use super::value::{List, Value};
+use shared::Shared;
 
 /// What an evaluation may spend.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +81,8 @@ pub struct Variable<'a> {
     name: &'a str,
     /// How it is computed; `Err` holds why it cannot be.
     program: std::result::Result<&'a Program, Error<'a>>,
+    /// Where the result of the program may be known from another policy.
+    shared: Option<&'a Shared<'a>>,
     value: Cell<Option<Result<'a>>>,
 }
 
@@ -88,7 +92,17 @@ impl<'a> Variable<'a> {
         Variable {
             name,
             program: Ok(program),
+            shared: None,
             value: Cell::new(None),
+        }
+    }
+
+    /// The same variable, of which other policies have one with the same program and inputs.
+    #[must_use]
+    pub fn sharing(self, shared: &'a Shared<'a>) -> Self {
+        Variable {
+            shared: Some(shared),
+            ..self
         }
     }
 
@@ -97,6 +111,7 @@ impl<'a> Variable<'a> {
         Variable {
             name,
             program: Err(fault),
+            shared: None,
             value: Cell::new(None),
         }
     }
@@ -170,10 +185,10 @@ pub fn evaluate<'a, O: Observer<'a>>(
         spent: 0,
         reported: 0,
         ticks: 0,
-        locals: vec![Value::Null; program.locals],
-        unread: Vec::new(),
+        locals: arena.alloc_slice_fill_copy(program.locals, Value::Null),
+        unread: &mut [],
         first_read: 0,
-        aggregates: vec![None; program.aggregates],
+        aggregates: arena.alloc_slice_fill_copy(program.aggregates, None),
         call,
         halted: None,
     };
@@ -204,12 +219,12 @@ struct Evaluation<'a, 'o, O> {
     reported: u64,
     /// Steps since the deadline was asked for.
     ticks: u32,
-    locals: Vec<Value<'a>>,
+    locals: &'a mut [Value<'a>],
     /// By local, what its first reading costs; empty until an `optMap` needs it.
-    unread: Vec<u64>,
+    unread: &'a mut [u64],
     /// What first readings have cost so far; nothing of it is paid again.
     first_read: u64,
-    aggregates: Vec<Option<Value<'a>>>,
+    aggregates: &'a mut [Option<Value<'a>>],
     call: function::Call<'a>,
     /// The fault that ended the evaluation.
     halted: Option<Error<'a>>,
@@ -252,7 +267,7 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             Operation::Aggregate(index, literal) => self.aggregate(*index, literal),
             Operation::List(items) => self.list(node.id, items),
             Operation::Map(entries) => self.map(node.id, entries),
-            Operation::Message(maker, fields) => self.message(node.id, maker, fields),
+            Operation::Message(message) => self.message(node.id, message),
             Operation::OptMap(map) => self.opt_map(node.id, map),
             Operation::OptionalOr(or, operands) => {
                 let [optional, other] = &**operands;
@@ -551,7 +566,10 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             }
             Value::Optional(Some(value)) => {
                 self.set_local(map.local, *value);
-                self.unread.resize(self.locals.len(), 0);
+                if self.unread.is_empty() {
+                    let locals = self.locals.len();
+                    self.unread = self.call.arena.alloc_slice_fill_copy(locals, 0);
+                }
                 if let Some(unread) = self.unread.get_mut(map.local) {
                     *unread = target_cost.saturating_add(1);
                 }

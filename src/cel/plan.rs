@@ -7,6 +7,9 @@
 
 mod call;
 mod constant;
+pub mod pool;
+
+use std::sync::Arc;
 
 use super::ast::{Ast, Call, Expr, FoldKind, NodeId, OptMapResult, Presence, Select, operator};
 use super::check::operators::OperatorCost;
@@ -17,6 +20,7 @@ use super::pattern::Pattern;
 use super::protobuf::Descriptor;
 use super::value::Value;
 pub(super) use constant::{Constant, ConstantSet};
+use pool::Pool;
 
 /// An expression ready to be evaluated, any number of times, by any number of threads.
 #[derive(Debug)]
@@ -28,6 +32,29 @@ pub struct Program {
     pub(super) aggregates: usize,
     /// How deep its nodes are nested.
     pub(super) depth: usize,
+    reads: Reads,
+}
+
+/// What a program reads from outside of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reads {
+    /// The slots, a bit for each of the first 63; the last bit stands for all others.
+    slots: u64,
+    variables: bool,
+}
+
+impl Reads {
+    fn slot(at: usize) -> u64 {
+        1 << at.min(63)
+    }
+}
+
+impl Program {
+    /// Says whether the value depends on nothing but the values of these slots and the cluster.
+    pub fn reads_only(&self, slots: &[usize]) -> bool {
+        let allowed = slots.iter().fold(0, |all, at| all | Reads::slot(*at));
+        !self.reads.variables && self.reads.slots & !allowed == 0
+    }
 }
 
 /// An operation with the node of the tree it computes.
@@ -57,7 +84,7 @@ pub(super) enum Operation {
     Search(Box<Search>),
     List(Box<[(Node, Presence)]>),
     Map(Box<[(Node, Node, Presence)]>),
-    Message(Maker, Box<[(Box<str>, Node, Presence)]>),
+    Message(Box<Message>),
     Fold(Box<Fold>),
     OptMap(Box<OptMap>),
     /// `or` and `orValue`: the second operand is evaluated only if the first has no value.
@@ -85,6 +112,13 @@ pub(super) enum Maker {
     /// Nothing: the type of a variable, by its name, which the checker knows, but not the registry that
     /// makes values (apiserver `pkg/cel/types.go`, `DeclTypeProvider.NewValue`).
     None(&'static str),
+}
+
+/// A message: what makes it, and its fields.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) maker: Maker,
+    pub(super) fields: Box<[(Box<str>, Node, Presence)]>,
 }
 
 /// What stands in for an optional without a value.
@@ -117,18 +151,18 @@ pub(super) enum Binary {
 #[derive(Debug)]
 pub(super) struct Attribute {
     pub(super) base: Base,
-    pub(super) qualifiers: Vec<Qualifier>,
+    pub(super) qualifiers: Box<[Qualifier]>,
 }
 
 #[derive(Debug)]
 pub(super) enum Base {
     /// A slot, with the variable's name for the fault when it has no value.
-    Slot(usize, Box<str>),
+    Slot(usize, Arc<str>),
     Local(usize),
     /// The variable of an `optMap`, which costs what it holds when it is first read.
     OptionalLocal(usize),
     Variable(usize),
-    Node(Node),
+    Node(Box<Node>),
     Conditional(Box<(Node, Attribute, Attribute)>),
 }
 
@@ -153,11 +187,11 @@ pub(super) struct Qualifier {
 
 #[derive(Debug)]
 pub(super) enum Key {
-    Field(Box<str>),
+    Field(Arc<str>),
     Constant(Constant),
     /// An index that is itself a path; its own base costs nothing.
-    Attribute(Attribute),
-    Node(Node),
+    Attribute(Box<Attribute>),
+    Node(Box<Node>),
 }
 
 /// A function with the overloads that may take its arguments.
@@ -196,7 +230,7 @@ impl Callee {
 pub(super) struct Search {
     pub(super) kind: SearchKind,
     pub(super) text: Node,
-    pub(super) pattern: Pattern,
+    pub(super) pattern: Arc<Pattern>,
     /// What the expression adds to the cost; `None` for `matches(text, expression)`, which costs one
     /// whatever it searches.
     pub(super) factor: Option<u64>,
@@ -244,11 +278,18 @@ pub(super) struct OptMap {
 /// Plans a checked expression. Fails where Kubernetes fails too when it makes the program: a
 /// conversion of a constant that has no result, a literal regular expression that does not compile.
 pub fn plan(checked: &Checked) -> Result<Program, Vec<Issue>> {
+    plan_in(checked, &mut Pool::default())
+}
+
+/// Plans a checked expression as [`plan`] does, one of many.
+pub fn plan_in(checked: &Checked, pool: &mut Pool) -> Result<Program, Vec<Issue>> {
     let mut planner = Planner {
         checked,
         ast: &checked.ast,
         aggregates: 0,
         optional_locals: Vec::new(),
+        pool,
+        reads: Reads::default(),
         issues: Vec::new(),
     };
     let root = planner.node(checked.ast.root());
@@ -261,6 +302,7 @@ pub fn plan(checked: &Checked) -> Result<Program, Vec<Issue>> {
         locals: checked.locals,
         aggregates: planner.aggregates,
         depth,
+        reads: planner.reads,
     })
 }
 
@@ -283,6 +325,8 @@ struct Planner<'p> {
     aggregates: usize,
     /// The variables of the `optMap`s around.
     optional_locals: Vec<usize>,
+    pool: &'p mut Pool,
+    reads: Reads,
     issues: Vec<Issue>,
 }
 
@@ -373,22 +417,17 @@ impl Planner<'_> {
                     Reference::Undefined(name) => Maker::None(name),
                     _ => Maker::Mutation(message.name.trim_start_matches('.').into()),
                 };
-                Operation::Message(maker, fields)
+                Operation::Message(Box::new(Message { maker, fields }))
             }
         }
     }
 
     fn presence_test(&mut self, id: NodeId, select: &Select, place: HasPlace) -> Operation {
-        let attribute = match self.checked.reference(id) {
-            Reference::Variable(at) => Attribute::of(Base::Variable(*at)),
-            _ => {
-                let mut attribute = self.attribute(select.operand);
-                let key = Key::Field(select.field.as_str().into());
-                attribute.push(id, key, Presence::Always);
-                attribute
-            }
+        let path = match self.checked.reference(id) {
+            Reference::Variable(at) => self.variable(*at),
+            _ => self.selected(id, select, Presence::Always),
         };
-        Operation::Has(Box::new(attribute), place)
+        Operation::Has(Box::new(path.into()), place)
     }
 
     /// A list or map; one of constants is made once per evaluation, and costs nothing (cel-go
@@ -472,48 +511,35 @@ impl Planner<'_> {
         }
     }
 
-    /// The path a node spells; anything that is none is the base of an empty one.
     fn attribute(&mut self, id: NodeId) -> Attribute {
+        self.path(id).into()
+    }
+
+    /// The path a node spells; anything that is none is the base of an empty one.
+    fn path(&mut self, id: NodeId) -> Path {
         match (self.checked.reference(id), self.ast.expr(id)) {
             (Reference::Slot(at), _) => {
+                self.reads.slots |= Reads::slot(*at);
                 let name = self.ast.qualified_name(id).unwrap_or_default();
-                Attribute::of(Base::Slot(*at, name.as_str().into()))
+                Path::of(Base::Slot(*at, self.pool.name(&name)))
             }
             (Reference::Local(at), Expr::Ident(_)) => {
-                Attribute::of(match self.optional_locals.contains(at) {
+                Path::of(match self.optional_locals.contains(at) {
                     true => Base::OptionalLocal(*at),
                     false => Base::Local(*at),
                 })
             }
-            (Reference::Variable(at), _) => Attribute::of(Base::Variable(*at)),
-            (Reference::Type(_) | Reference::Enum(_), _) => {
-                Attribute::of(Base::Node(self.node(id)))
-            }
-            (_, Expr::Select(select)) => {
-                let mut attribute = self.attribute(select.operand);
-                attribute.push(
-                    id,
-                    Key::Field(select.field.as_str().into()),
-                    Presence::Always,
-                );
-                attribute
-            }
-            (_, Expr::OptSelect(select)) => {
-                let mut attribute = self.attribute(select.operand);
-                attribute.push(
-                    id,
-                    Key::Field(select.field.as_str().into()),
-                    Presence::Optional,
-                );
-                attribute
-            }
+            (Reference::Variable(at), _) => self.variable(*at),
+            (Reference::Type(_) | Reference::Enum(_), _) => Path::of(Base::Node(self.boxed(id))),
+            (_, Expr::Select(select)) => self.selected(id, select, Presence::Always),
+            (_, Expr::OptSelect(select)) => self.selected(id, select, Presence::Optional),
             (_, Expr::Has(select)) => {
                 let operation = self.presence_test(id, select, HasPlace::Branch);
-                Attribute::of(Base::Node(Node { id, operation }))
+                Path::of(Base::Node(Box::new(Node { id, operation })))
             }
             (_, Expr::Call(call)) => match (call.function.as_str(), call.arguments.as_slice()) {
                 (operator::CONDITIONAL, [condition, truthy, falsy]) => {
-                    Attribute::of(Base::Conditional(Box::new((
+                    Path::of(Base::Conditional(Box::new((
                         self.node(*condition),
                         self.attribute(*truthy),
                         self.attribute(*falsy),
@@ -525,20 +551,26 @@ impl Planner<'_> {
                 (operator::OPT_INDEX, [operand, index]) => {
                     self.indexed(id, *operand, *index, Presence::Optional)
                 }
-                _ => Attribute::of(Base::Node(self.node(id))),
+                _ => Path::of(Base::Node(self.boxed(id))),
             },
-            _ => Attribute::of(Base::Node(self.node(id))),
+            _ => Path::of(Base::Node(self.boxed(id))),
         }
     }
 
-    fn indexed(
-        &mut self,
-        id: NodeId,
-        operand: NodeId,
-        index: NodeId,
-        presence: Presence,
-    ) -> Attribute {
-        let mut attribute = self.attribute(operand);
+    fn variable(&mut self, at: usize) -> Path {
+        self.reads.variables = true;
+        Path::of(Base::Variable(at))
+    }
+
+    fn selected(&mut self, id: NodeId, select: &Select, presence: Presence) -> Path {
+        let mut path = self.path(select.operand);
+        let key = Key::Field(self.pool.name(&select.field));
+        path.push(id, key, presence);
+        path
+    }
+
+    fn indexed(&mut self, id: NodeId, operand: NodeId, index: NodeId, presence: Presence) -> Path {
+        let mut path = self.path(operand);
         let index = match self.ast.expr(index) {
             Expr::Has(select) => Node {
                 id: index,
@@ -547,7 +579,7 @@ impl Planner<'_> {
             _ => self.node(index),
         };
         let key = match index.operation {
-            Operation::Constant(Constant::String(text)) => Key::Field(text),
+            Operation::Constant(Constant::String(text)) => Key::Field(self.pool.name(&text)),
             Operation::Constant(constant) => {
                 if !is_key(&constant.value()) {
                     let message = format!("invalid key type: {}", constant.value().type_name());
@@ -556,11 +588,40 @@ impl Planner<'_> {
                 }
                 Key::Constant(constant)
             }
-            Operation::Attribute(path) => Key::Attribute(*path),
-            _ => Key::Node(index),
+            Operation::Attribute(path) => Key::Attribute(path),
+            _ => Key::Node(Box::new(index)),
         };
-        attribute.push(id, key, presence);
-        attribute
+        path.push(id, key, presence);
+        path
+    }
+}
+
+/// An attribute that is being made.
+struct Path {
+    base: Base,
+    qualifiers: Vec<Qualifier>,
+}
+
+impl Path {
+    fn of(base: Base) -> Self {
+        Path {
+            base,
+            qualifiers: Vec::new(),
+        }
+    }
+
+    /// Adds a step; a conditional's is added to both branches.
+    fn push(&mut self, id: NodeId, key: Key, presence: Presence) {
+        self.qualifiers.push(Qualifier { id, key, presence });
+    }
+}
+
+impl From<Path> for Attribute {
+    fn from(path: Path) -> Self {
+        Attribute {
+            base: path.base,
+            qualifiers: path.qualifiers.into(),
+        }
     }
 }
 
@@ -598,19 +659,5 @@ impl Node {
             self.operation,
             Operation::Constant(_) | Operation::Aggregate(..)
         )
-    }
-}
-
-impl Attribute {
-    fn of(base: Base) -> Self {
-        Attribute {
-            base,
-            qualifiers: Vec::new(),
-        }
-    }
-
-    /// Adds a step; a conditional's is added to both branches.
-    fn push(&mut self, id: NodeId, key: Key, presence: Presence) {
-        self.qualifiers.push(Qualifier { id, key, presence });
     }
 }

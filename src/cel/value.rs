@@ -153,6 +153,7 @@ pub struct Timestamp {
 }
 
 impl<'a> From<Json<'a>> for Value<'a> {
+    #[inline]
     fn from(json: Json<'a>) -> Self {
         match json {
             Json::Null => Value::Null,
@@ -204,6 +205,7 @@ impl<'a> Value<'a> {
     }
 
     /// Says whether the value is of a type of Kubernetes' libraries.
+    #[inline]
     pub fn is_opaque(&self) -> bool {
         matches!(
             self,
@@ -304,6 +306,7 @@ impl Ord for Timestamp {
 
 impl<'a> List<'a> {
     /// Returns the number of items.
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             List::Document(items) => items.len(),
@@ -317,6 +320,7 @@ impl<'a> List<'a> {
     }
 
     /// Returns the item at a position from 0.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Value<'a>> {
         match self {
             List::Document(items) => items.get(index).map(|item| Value::from(*item)),

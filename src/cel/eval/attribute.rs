@@ -68,6 +68,9 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
     /// `None`, before something was charged or observed.
     #[inline]
     fn simple(&mut self, attribute: &'a Attribute) -> Option<Result<'a>> {
+        if Self::is_told(&attribute.qualifiers) {
+            return None;
+        }
         let base = self.simple_base(&attribute.base)?;
         let value = simple_steps(base, &attribute.qualifiers)?;
         let steps = u64::try_from(attribute.qualifiers.len()).unwrap_or(u64::MAX);
@@ -83,7 +86,13 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
         };
         value
             .copied()
-            .filter(|value| !O::OBSERVES && !matches!(value, Value::Optional(_)))
+            .filter(|value| !matches!(value, Value::Optional(_)))
+    }
+
+    /// Says whether somebody is to be told what the steps of a path find.
+    #[inline]
+    fn is_told(steps: &[Qualifier]) -> bool {
+        O::OBSERVES && !steps.is_empty()
     }
 
     fn any_attribute(&mut self, node: NodeId, attribute: &'a Attribute) -> Result<'a> {
@@ -160,13 +169,12 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
                     cost: super::PER_CALL_LIMIT,
                     ..self.limits
                 };
-                let outcome = evaluate(
-                    program,
-                    self.inputs,
-                    self.call.arena,
-                    limits,
-                    &mut super::Unobserved,
-                );
+                let (inputs, arena) = (self.inputs, self.call.arena);
+                let evaluate = || evaluate(program, inputs, arena, limits, &mut super::Unobserved);
+                let outcome = match variable.shared {
+                    Some(shared) => shared.outcome(program, evaluate),
+                    None => evaluate(),
+                };
                 self.reported = self.reported.saturating_add(outcome.cost);
                 outcome.value
             }
@@ -282,7 +290,8 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             // `has(variables.name)`: a declared variable is always there.
             return self.charge(1).map(|()| Value::Bool(true));
         };
-        if let Some(base) = self.simple_base(&attribute.base)
+        if !Self::is_told(steps)
+            && let Some(base) = self.simple_base(&attribute.base)
             && let Some(Value::Map(Map::Document(object))) = simple_steps(base, steps)
             && let Key::Field(name) = &last.key
         {

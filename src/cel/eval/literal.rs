@@ -7,7 +7,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 use crate::cel::ast::{NodeId, Presence};
 use crate::cel::error::{FaultKind, Result};
-use crate::cel::plan::{Maker, Node};
+use crate::cel::plan::{self, Maker, Node};
 use crate::cel::value::entries::Entries;
 use crate::cel::value::{List, Message, Value};
 
@@ -48,12 +48,8 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
         made.map(|()| Value::Map(Entries::new_in(self.call.arena, &values)))
     }
 
-    pub(super) fn message(
-        &mut self,
-        node: NodeId,
-        maker: &'a Maker,
-        fields: &'a [(Box<str>, Node, Presence)],
-    ) -> Result<'a> {
+    pub(super) fn message(&mut self, node: NodeId, message: &'a plan::Message) -> Result<'a> {
+        let plan::Message { maker, fields } = message;
         let mut values: ArenaVec<'a, (&'a str, Value<'a>)> =
             ArenaVec::with_capacity_in(fields.len(), self.call.arena);
         let made = fields.iter().try_for_each(|(field, value, presence)| {

@@ -1,5 +1,7 @@
 //! Calls of functions: overloads bound, constants converted, literal patterns compiled.
 
+use std::sync::Arc;
+
 use bumpalo::Bump;
 
 use crate::cel::ast::{Call, Expr, NodeId};
@@ -124,11 +126,11 @@ impl Planner<'_> {
 
     /// Compiles a literal expression; one that does not compile is an issue.
     /// Returns it with its length in characters.
-    fn check_pattern(&mut self, expression: &Node) -> Option<(Pattern, u64)> {
+    fn check_pattern(&mut self, expression: &Node) -> Option<(Arc<Pattern>, u64)> {
         let Operation::Constant(Constant::String(source)) = &expression.operation else {
             return None;
         };
-        match Pattern::new(source) {
+        match self.pool.pattern(source) {
             Ok(pattern) => {
                 let length = u64::try_from(source.chars().count()).unwrap_or(u64::MAX);
                 Some((pattern, length))

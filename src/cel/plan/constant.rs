@@ -31,6 +31,7 @@ pub(in crate::cel) struct ConstantSet {
 
 impl Constant {
     /// Returns the value; strings are borrowed from the program.
+    #[inline]
     pub(in crate::cel) fn value(&self) -> Value<'_> {
         match self {
             Constant::Null => Value::Null,
