@@ -18,18 +18,21 @@ mod validating;
 pub mod verdict;
 
 use bumpalo::Bump;
+use rustc_hash::FxHashMap;
 
 use crate::admission::review::AdmissionRequest;
 use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
 use crate::json::JsonError;
-use crate::policy::model::{FailurePolicy, Reading};
+use crate::policy::compile::CompiledPolicy;
+use crate::policy::model::{FailurePolicy, ParamObject, Reading};
 use crate::policy::set::{BoundPolicy, PolicySet};
 
 use activation::Document;
 use cluster::ClusterView;
 use observer::{Observer, Unwatched};
-use verdict::{Decision, Outcome, Verdict};
+use params::Params;
+use verdict::{Decision, Evaluated, Outcome, Verdict};
 
 /// How a request is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -93,10 +96,10 @@ pub fn validate_observed(
         return Ok(verdict);
     }
     let arena = Bump::with_capacity(arena_bytes(request));
-    let document = Document::parse(&arena, request, options.authorizer)?;
+    let document = arena.alloc(Document::parse(&arena, request, options.authorizer)?);
     for bound in candidates {
         let watch = Watch { options, observer };
-        evaluate(set, bound, (&arena, &document), watch, &mut verdict);
+        evaluate(set, bound, (&arena, document), watch, &mut verdict);
     }
     Ok(verdict)
 }
@@ -139,6 +142,7 @@ fn evaluate<'a>(
         return;
     }
     let mut annotations = verdict::Annotations::default();
+    let mut evaluations = Evaluations::new(policy, (arena, document), bound.bindings.len());
     for binding in &bound.bindings {
         if !matching::binding_matches(binding, document, options.cluster) {
             continue;
@@ -159,13 +163,66 @@ fn evaluate<'a>(
                 continue;
             }
         };
-        for param in params {
+        let mut add = |param| {
             let watch = Watch { options, observer };
-            let result = validating::validate(policy, (arena, document), param, watch);
-            verdict.add(policy, binding, result, &mut annotations);
+            evaluations.with(param, watch, |evaluated| {
+                verdict.add(policy, binding, evaluated, &mut annotations);
+            });
+        };
+        match params {
+            Params::None => add(None),
+            Params::These(params) => params.into_iter().map(Some).for_each(add),
         }
     }
     verdict.publish(&policy.policy.name, annotations);
+}
+
+/// The evaluations of one policy: one for each parameter, however many bindings have it.
+struct Evaluations<'a> {
+    policy: &'a CompiledPolicy,
+    arena: &'a Bump,
+    document: &'a Document<'a>,
+    bindings: usize,
+    /// By the address of the parameter.
+    known: FxHashMap<Option<usize>, Evaluated>,
+}
+
+impl<'a> Evaluations<'a> {
+    fn new(
+        policy: &'a CompiledPolicy,
+        (arena, document): (&'a Bump, &'a Document<'a>),
+        bindings: usize,
+    ) -> Self {
+        Evaluations {
+            policy,
+            arena,
+            document,
+            bindings,
+            known: FxHashMap::default(),
+        }
+    }
+
+    /// Does something with what the policy gives with a parameter.
+    fn with(
+        &mut self,
+        param: Option<&ParamObject>,
+        watch: Watch<'a, '_>,
+        then: impl FnOnce(&Evaluated),
+    ) {
+        let is_repeated = self.bindings > 1 && !watch.observer.is_watching();
+        let subject = validating::Subject {
+            policy: self.policy,
+            arena: self.arena,
+            document: self.document,
+            is_repeated,
+        };
+        if !is_repeated {
+            return then(&validating::validate(subject, param, watch));
+        }
+        let address = param.map(|param| std::ptr::from_ref(param).addr());
+        let evaluate = || validating::validate(subject, param, watch);
+        then(self.known.entry(address).or_insert_with(evaluate));
+    }
 }
 
 impl Outcome {

@@ -7,12 +7,14 @@
 //! finding has one of the [`codes`].
 
 pub mod codes;
+mod common;
 pub mod compile;
 pub mod defaults;
 pub mod export;
 pub mod model;
 pub mod objects;
 pub mod packs;
+pub mod params;
 pub mod places;
 pub mod read;
 pub mod set;

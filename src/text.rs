@@ -7,28 +7,32 @@
 mod tests;
 pub mod yaml;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A text with the name it is shown under: a path as the user gave it, or `<stdin>`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Source {
-    name: String,
-    text: String,
-    /// Byte offset of the first character of each line.
-    line_starts: Vec<usize>,
+    name: Box<str>,
+    text: Box<str>,
+    /// Byte offset of the first character of each line; most sources are never asked for one.
+    line_starts: OnceLock<Box<[usize]>>,
 }
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.text) == (&other.name, &other.text)
+    }
+}
+
+impl Eq for Source {}
 
 impl Source {
     /// Keeps `text` under `name`.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        let text = text.into();
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
         Arc::new(Source {
-            name: name.into(),
-            text,
-            line_starts,
+            name: name.into().into(),
+            text: text.into().into(),
+            line_starts: OnceLock::new(),
         })
     }
 
@@ -54,17 +58,22 @@ impl Source {
     /// Returns the line and column, both from 1, columns in characters, of a byte offset.
     pub fn position(&self, offset: usize) -> Position {
         let offset = self.boundary_before(offset);
-        let line = self
-            .line_starts
-            .partition_point(|start| *start <= offset)
-            .max(1);
-        let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
+        let line_starts = self.line_starts();
+        let line = line_starts.partition_point(|start| *start <= offset).max(1);
+        let start = line_starts.get(line - 1).copied().unwrap_or_default();
         let column = self
             .text
             .get(start..offset)
             .map_or(0, |before| before.chars().count())
             + 1;
         Position { line, column }
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| {
+            let breaks = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(breaks).collect()
+        })
     }
 
     /// Returns the last beginning of a character at or before `offset`.

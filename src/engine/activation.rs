@@ -1,11 +1,15 @@
 //! The values expressions read: the request as Kubernetes shows it to policies.
 
+use std::cell::OnceCell;
+
 use bumpalo::Bump;
 use serde_json::value::RawValue;
 
 use crate::admission::review::{
     AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation,
 };
+use crate::cel::eval::Inputs;
+use crate::cel::eval::shared::Shared;
 use crate::cel::value::Value;
 use crate::cel::value::access::{Access, Authorize, ResourceCheck, Subject};
 use crate::json::{self, Json, Object};
@@ -30,6 +34,39 @@ pub(super) struct Document<'a> {
     request: Json<'a>,
     /// The variables of the authorizer; none where there is nobody to ask.
     access: &'a [Value<'a>],
+    /// The variable `namespaceObject`.
+    namespace_object: OnceCell<Json<'a>>,
+    /// The variable `pod`.
+    pod: OnceCell<Json<'a>>,
+    /// For match conditions, and for everything else.
+    phases: [PhaseValues<'a>; 2],
+}
+
+/// When an expression is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// With the match conditions, which see no `namespaceObject`.
+    Conditions,
+    /// After them.
+    Decisions,
+}
+
+/// What all policies of a request have in common in one phase.
+#[derive(Debug)]
+pub(super) struct PhaseValues<'a> {
+    /// The inputs of policies without anything of their own.
+    pub(super) plain: OnceCell<&'a Inputs<'a>>,
+    /// Results of the expressions that say the same.
+    pub(super) shared: OnceCell<&'a Shared<'a>>,
+}
+
+impl PhaseValues<'_> {
+    fn new() -> Self {
+        PhaseValues {
+            plain: OnceCell::new(),
+            shared: OnceCell::new(),
+        }
+    }
 }
 
 impl<'a> Document<'a> {
@@ -53,6 +90,9 @@ impl<'a> Document<'a> {
             old_object,
             request: variable,
             access: authorizer.map_or(&[], |_| access(arena, request)),
+            namespace_object: OnceCell::new(),
+            pod: OnceCell::new(),
+            phases: [PhaseValues::new(), PhaseValues::new()],
         })
     }
 
@@ -66,6 +106,15 @@ impl<'a> Document<'a> {
         !self.namespace.is_empty() && !self.is_namespace()
     }
 
+    /// Returns what all policies have in common in a phase.
+    pub(super) fn phase(&self, phase: Phase) -> &PhaseValues<'a> {
+        let [conditions, decisions] = &self.phases;
+        match phase {
+            Phase::Conditions => conditions,
+            Phase::Decisions => decisions,
+        }
+    }
+
     /// Returns the values of the slots of [`crate::policy::compile::SLOTS`]; those of the authorizer
     /// only if there is one.
     pub(super) fn slots(
@@ -77,14 +126,11 @@ impl<'a> Document<'a> {
     ) -> &'a [Value<'a>] {
         let settings = match policy.policy.settings.is_empty() {
             true => Json::Object(Object::new_in(arena, &[])),
-            false => json::from_value(
-                arena,
-                &serde_json::Value::Object(policy.policy.settings.clone()),
-            ),
+            false => json::from_map(arena, &policy.policy.settings),
         };
         let pod = match policy.policy.pods {
             PodMatching::Object => Json::Null,
-            PodMatching::PodTemplates => self.pod(arena),
+            PodMatching::PodTemplates => *self.pod.get_or_init(|| self.pod(arena)),
         };
         let values = [
             self.object,
@@ -120,6 +166,12 @@ impl<'a> Document<'a> {
     /// The variable `namespaceObject`: null for what is in no namespace. Of a namespace that is not
     /// known there is at least the name, as a label too, which every real one carries.
     pub(super) fn namespace_object(&self, arena: &'a Bump, cluster: &dyn ClusterView) -> Json<'a> {
+        *self
+            .namespace_object
+            .get_or_init(|| self.read_namespace(arena, cluster))
+    }
+
+    fn read_namespace(&self, arena: &'a Bump, cluster: &dyn ClusterView) -> Json<'a> {
         if !self.is_namespaced() {
             return Json::Null;
         }
@@ -148,9 +200,7 @@ impl<'a> Document<'a> {
 pub(super) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 fn parse<'a>(arena: &'a Bump, raw: Option<&'a RawValue>) -> Result<Json<'a>, json::JsonError> {
-    raw.map_or(Ok(Json::Null), |raw| {
-        json::parse(arena, raw.get().as_bytes())
-    })
+    raw.map_or(Ok(Json::Null), |raw| json::parse_text(arena, raw.get()))
 }
 
 fn object<'a>(arena: &'a Bump, entries: &[(&'a str, Json<'a>)]) -> Json<'a> {

@@ -9,7 +9,7 @@ use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
     Binding, LabelOperator, LabelSelector, MatchPolicy, MatchResources, NamedRule, Scope,
 };
-use crate::policy::set::{BoundPolicy, PolicySet};
+use crate::policy::set::{BoundPolicy, Certainty, PolicySet};
 
 use super::activation::{Document, NAME_LABEL};
 use super::cluster::ClusterView;
@@ -30,19 +30,21 @@ pub(super) fn candidates<'s>(
         is_namespaced: !request.namespace.is_empty(),
     };
     let candidates = match request.sub_resource.is_empty() {
-        true => set.candidates(target.group, target.resource),
+        true => set.candidates(target.group, target.resource, request.operation),
         false => {
             let path = format!("{}/{}", target.resource, target.sub_resource);
-            set.candidates(target.group, &path)
+            set.candidates(target.group, &path, request.operation)
         }
     };
-    candidates.filter(move |bound| {
-        let constraints = bound.policy.policy.match_constraints.as_ref();
-        constraints.is_some_and(|constraints| {
-            let mut rules = constraints.resource_rules.iter();
-            rules.any(|rule| target.matches(rule, constraints.match_policy))
-        })
-    })
+    let matching = candidates.filter(move |candidate| {
+        let constraints = candidate.bound.policy.policy.match_constraints.as_ref();
+        candidate.certainty == Certainty::Certain
+            || constraints.is_some_and(|constraints| {
+                let mut rules = constraints.resource_rules.iter();
+                rules.any(|rule| target.matches(rule, constraints.match_policy))
+            })
+    });
+    matching.map(|candidate| candidate.bound)
 }
 
 /// What rules are compared with.

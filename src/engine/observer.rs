@@ -4,6 +4,12 @@ use crate::policy::compile::CompiledPolicy;
 
 /// Is told what is evaluated, for each policy with each binding and parameter.
 pub trait Observer {
+    /// Says whether anything is made of what it is told: if not, what gives the same result is
+    /// evaluated only once.
+    fn is_watching(&self) -> bool {
+        true
+    }
+
     /// All match conditions hold (or there are none): the validations are evaluated next.
     fn applies(&mut self, policy: &CompiledPolicy);
 
@@ -28,6 +34,10 @@ pub enum Held {
 pub struct Unwatched;
 
 impl Observer for Unwatched {
+    fn is_watching(&self) -> bool {
+        false
+    }
+
     fn applies(&mut self, _: &CompiledPolicy) {}
 
     fn validated(&mut self, _: &CompiledPolicy, _: usize, _: Held) {}

@@ -8,21 +8,28 @@ use crate::policy::set::PolicySet;
 
 use super::activation::Document;
 
-/// Returns the parameters to evaluate a policy with: one `None` for a policy that takes none, an
-/// empty list if there is nothing to evaluate, or why the binding cannot be used.
+/// What a policy is evaluated with.
+pub(super) enum Params<'s> {
+    /// Once, without parameters.
+    None,
+    /// Once for each of these.
+    These(Vec<&'s ParamObject>),
+}
+
+/// Returns the parameters to evaluate a policy with, or why the binding cannot be used.
 pub(super) fn collect<'s>(
     set: &'s PolicySet,
     policy: &CompiledPolicy,
     binding: &Binding,
     document: &Document<'_>,
-) -> Result<Vec<Option<&'s ParamObject>>, String> {
+) -> Result<Params<'s>, String> {
     let Some(kind) = &policy.policy.param_kind else {
-        return Ok(vec![None]);
+        return Ok(Params::None);
     };
     let Some(reference) = &binding.param_ref else {
-        return Ok(vec![None]);
+        return Ok(Params::None);
     };
-    let of_kind = || set.params().iter().filter(|param| param.kind == *kind);
+    let of_kind = || set.params().of_kind(kind);
     let is_cluster_scoped = of_kind()
         .next()
         .is_some_and(|param| param.namespace.is_empty());
@@ -38,20 +45,17 @@ pub(super) fn collect<'s>(
         }
         (None, false) => document.namespace,
     };
-    let found: Vec<Option<&ParamObject>> = of_kind()
-        .filter(|param| param.namespace == namespace)
-        .filter(|param| match &reference.select {
-            ParamSelect::Name(name) => param.name == *name,
-            ParamSelect::Selector(selector) => {
-                selector.selects(|label| param.labels.get(label).map(String::as_str))
-            }
-        })
-        .map(Some)
-        .collect();
+    let found: Vec<&ParamObject> = match &reference.select {
+        ParamSelect::Name(name) => set.params().named(kind, namespace, name).collect(),
+        ParamSelect::Selector(selector) => of_kind()
+            .filter(|param| param.namespace == namespace)
+            .filter(|param| selector.selects(|label| param.labels.get(label).map(String::as_str)))
+            .collect(),
+    };
     match (found.is_empty(), reference.not_found) {
         (true, ParameterNotFoundAction::Deny) => {
             Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned())
         }
-        _ => Ok(found),
+        _ => Ok(Params::These(found)),
     }
 }

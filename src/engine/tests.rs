@@ -1,5 +1,7 @@
 //! Requests against policies: what applies, what is decided, how it is worded.
 
+mod sharing;
+
 use serde_json::{Value, json};
 
 use super::cluster::Objects;

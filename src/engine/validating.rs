@@ -4,15 +4,17 @@
 //! 10,000,000 is for validations and messages together, and anew for annotations.
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 
 use crate::cel::error::{Fault, FaultKind};
+use crate::cel::eval::shared::Shared;
 use crate::cel::eval::{Inputs, Limits, Outcome as Evaluation, Unobserved, Variable, evaluate};
 use crate::cel::value::Value;
 use crate::json::{self, Json};
 use crate::policy::compile::{CompiledPolicy, Expression, Validation};
-use crate::policy::model::{FailurePolicy, ParamObject, Reason};
+use crate::policy::model::{FailurePolicy, ParamObject, PodMatching, Reason};
 
-use super::activation::Document;
+use super::activation::{Document, Phase};
 use super::observer::{Held, Observer};
 use super::verdict::{Evaluated, Finding, Outcome};
 use super::{Options, Watch};
@@ -35,29 +37,38 @@ const OUT_OF_BUDGET: &str = "validation failed due to running out of cost budget
 /// The budget is spent; what remains is not evaluated.
 struct OutOfBudget;
 
+/// What is evaluated, on what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) policy: &'a CompiledPolicy,
+    pub(super) arena: &'a Bump,
+    pub(super) document: &'a Document<'a>,
+    /// Whether the policy may be evaluated again, with other parameters.
+    pub(super) is_repeated: bool,
+}
+
 /// Evaluates a policy; what holds leaves no trace in the result.
 pub(super) fn validate<'a>(
-    policy: &'a CompiledPolicy,
-    (arena, document): (&'a Bump, &'a Document<'a>),
+    subject: Subject<'a>,
     param: Option<&ParamObject>,
     Watch { options, observer }: Watch<'a, '_>,
 ) -> Evaluated {
-    let params = param.map_or(Json::Null, |param| json::from_value(arena, &param.object));
+    let policy = subject.policy;
+    let params = param.map(|param| json::from_value(subject.arena, &param.object));
     let mut run = Run {
         policy,
-        arena,
+        arena: subject.arena,
+        subject,
+        params,
         options,
         observer,
         cost: 0,
     };
     let mut evaluated = Evaluated::default();
-    // Conditions see no namespaceObject.
-    let before = run.inputs(document.slots(arena, policy, params, Json::Null));
-    match run.conditions_hold(before) {
+    match run.conditions_hold() {
         Ok(true) => {
             run.observer.applies(policy);
-            let namespace = document.namespace_object(arena, options.cluster);
-            let inputs = run.inputs(document.slots(arena, policy, params, namespace));
+            let inputs = run.activation(Phase::Decisions);
             match run.validations(inputs) {
                 Ok(findings) => evaluated.findings = findings,
                 Err(OutOfBudget) => evaluated.findings = run.error(None, OUT_OF_BUDGET.to_owned()),
@@ -71,16 +82,51 @@ pub(super) fn validate<'a>(
     evaluated
 }
 
+/// The values expressions read, and what others that read the same gave.
+#[derive(Clone, Copy)]
+struct Activation<'a> {
+    inputs: &'a Inputs<'a>,
+    shared: &'a Shared<'a>,
+}
+
 struct Run<'a, 'o> {
     policy: &'a CompiledPolicy,
     arena: &'a Bump,
+    subject: Subject<'a>,
+    params: Option<Json<'a>>,
     options: Options<'a>,
     observer: &'o mut dyn Observer,
     cost: u64,
 }
 
 impl<'a> Run<'a, '_> {
-    fn inputs(&self, slots: &'a [Value<'a>]) -> &'a Inputs<'a> {
+    /// What expressions read in a phase; of policies without anything of their own made only once.
+    fn activation(&self, phase: Phase) -> Activation<'a> {
+        let document = self.subject.document;
+        let values = document.phase(phase);
+        let shared = values
+            .shared
+            .get_or_init(|| self.arena.alloc(Shared::new_in(self.arena)));
+        let policy = &self.policy.policy;
+        let is_plain = self.params.is_none()
+            && policy.variables.is_empty()
+            && policy.settings.is_empty()
+            && policy.pods == PodMatching::Object;
+        let inputs = match is_plain {
+            true => values.plain.get_or_init(|| self.inputs(phase, shared)),
+            false => self.inputs(phase, shared),
+        };
+        Activation { inputs, shared }
+    }
+
+    fn inputs(&self, phase: Phase, shared: &'a Shared<'a>) -> &'a Inputs<'a> {
+        let document = self.subject.document;
+        let namespace = match phase {
+            Phase::Conditions => Json::Null,
+            Phase::Decisions => document.namespace_object(self.arena, self.options.cluster),
+        };
+        let params = self.params.unwrap_or(Json::Null);
+        let slots = document.slots(self.arena, self.policy, params, namespace);
         let names = self
             .policy
             .policy
@@ -91,13 +137,16 @@ impl<'a> Run<'a, '_> {
             names
                 .zip(&self.policy.variables)
                 .map(|(name, variable)| match &variable.program {
+                    Ok(program) if self.is_shared(variable) => {
+                        Variable::new(name, program).sharing(shared)
+                    }
                     Ok(program) => Variable::new(name, program),
                     Err(problem) => {
                         let kind = FaultKind::Message(self.arena.alloc_str(problem));
                         Variable::failed(name, self.arena.alloc(Fault { kind, node: 0 }))
                     }
                 });
-        let variables = bumpalo::collections::Vec::from_iter_in(variables, self.arena);
+        let variables = ArenaVec::from_iter_in(variables, self.arena);
         self.arena.alloc(Inputs {
             slots,
             variables: variables.into_bump_slice(),
@@ -106,11 +155,16 @@ impl<'a> Run<'a, '_> {
         })
     }
 
+    /// Says whether an expression may be evaluated again for the same request, to the same value.
+    fn is_shared(&self, expression: &Expression) -> bool {
+        (self.subject.is_repeated || expression.is_common()) && expression.is_of_the_request()
+    }
+
     /// Evaluates one expression within a budget. The inner error is the expression's.
     fn expression(
         &mut self,
         expression: &'a Expression,
-        inputs: &'a Inputs<'a>,
+        Activation { inputs, shared }: Activation<'a>,
         budget: &mut u64,
     ) -> Result<Result<Value<'a>, String>, OutOfBudget> {
         let program = match &expression.program {
@@ -121,8 +175,11 @@ impl<'a> Run<'a, '_> {
             is_expired: self.options.is_expired,
             ..Limits::default()
         };
-        let Evaluation { value, cost } =
-            evaluate(program, inputs, self.arena, limits, &mut Unobserved);
+        let evaluate = || evaluate(program, inputs, self.arena, limits, &mut Unobserved);
+        let Evaluation { value, cost } = match self.is_shared(expression) {
+            true => shared.outcome(program, evaluate),
+            false => evaluate(),
+        };
         self.cost = self.cost.saturating_add(cost);
         *budget = budget.checked_sub(cost).ok_or(OutOfBudget)?;
         Ok(value.map_err(|fault| {
@@ -134,7 +191,11 @@ impl<'a> Run<'a, '_> {
     }
 
     /// One condition that does not hold decides, whatever errors the others have.
-    fn conditions_hold(&mut self, inputs: &'a Inputs<'a>) -> Result<bool, String> {
+    fn conditions_hold(&mut self) -> Result<bool, String> {
+        if self.policy.match_conditions.is_empty() {
+            return Ok(true);
+        }
+        let inputs = self.activation(Phase::Conditions);
         let mut budget = MATCH_CONDITIONS_BUDGET;
         let mut errors = Vec::new();
         for condition in &self.policy.match_conditions {
@@ -161,14 +222,14 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    fn validations(&mut self, inputs: &'a Inputs<'a>) -> Result<Vec<Finding>, OutOfBudget> {
+    fn validations(&mut self, inputs: Activation<'a>) -> Result<Vec<Finding>, OutOfBudget> {
         let policy = self.policy;
         let mut budget = COST_BUDGET;
-        let mut results = Vec::with_capacity(policy.validations.len());
+        let mut results = ArenaVec::with_capacity_in(policy.validations.len(), self.arena);
         for validation in &policy.validations {
             results.push(self.expression(&validation.expression, inputs, &mut budget)?);
         }
-        let mut messages = Vec::with_capacity(policy.validations.len());
+        let mut messages = ArenaVec::with_capacity_in(policy.validations.len(), self.arena);
         let mut is_exhausted = false;
         for validation in &policy.validations {
             messages.push(match &validation.message_expression {
@@ -213,7 +274,7 @@ impl<'a> Run<'a, '_> {
         Ok(findings)
     }
 
-    fn annotations(&mut self, inputs: &'a Inputs<'a>, evaluated: &mut Evaluated) {
+    fn annotations(&mut self, inputs: Activation<'a>, evaluated: &mut Evaluated) {
         let policy = self.policy;
         let mut budget = COST_BUDGET;
         for annotation in &policy.audit_annotations {

@@ -83,11 +83,11 @@ impl Verdict {
         &mut self,
         policy: &Arc<CompiledPolicy>,
         binding: &Binding,
-        evaluated: Evaluated,
+        evaluated: &Evaluated,
         annotations: &mut Annotations,
     ) {
         self.cost = self.cost.saturating_add(evaluated.cost);
-        for finding in evaluated.findings {
+        for finding in &evaluated.findings {
             if binding.validation_actions.is_empty() {
                 continue;
             }
@@ -97,24 +97,24 @@ impl Verdict {
                 validation: finding.validation,
                 outcome: finding.outcome,
                 actions: binding.validation_actions.clone(),
-                message: finding.message,
+                message: finding.message.clone(),
                 reason: finding.reason,
             });
         }
-        for (key, value) in evaluated.annotations {
-            let values = annotations.values.entry(key).or_default();
-            if !values.contains(&value) {
-                values.push(value);
+        for (key, value) in &evaluated.annotations {
+            let values = annotations.values.entry(key.clone()).or_default();
+            if !values.contains(value) {
+                values.push(value.clone());
             }
         }
-        for message in evaluated.annotation_errors {
+        for message in &evaluated.annotation_errors {
             self.decisions.push(Decision {
                 policy: Arc::clone(policy),
                 binding: Some(binding.name.clone()),
                 validation: None,
                 outcome: Outcome::Error,
                 actions: vec![ValidationAction::Deny],
-                message,
+                message: message.clone(),
                 reason: Reason::Invalid,
             });
         }

@@ -16,10 +16,11 @@ use crate::cel::types::{Inferred, Type};
 use crate::cel::version::KubernetesVersion;
 use crate::cel::{check, parse};
 use crate::diagnostics::Diagnostic;
+use crate::policy::common::{Common, Compiled, Scope};
 use crate::policy::model::{
     FailurePolicy, Form, Mutation, PodMatching, Policy, PolicyKind, ReadKind, Reading, Reason,
 };
-use crate::policy::{objects, validate};
+use crate::policy::objects;
 use crate::text::Fragment;
 
 /// The variables of an admission expression with their types; the position is the slot
@@ -37,6 +38,9 @@ pub const SLOTS: [(&str, Type); 10] = [
     ("authorizer", authz::AUTHORIZER),
     ("authorizer.requestResource", authz::RESOURCE_CHECK),
 ];
+
+/// The slots whose values are the same for every policy that a request is decided by.
+const OF_THE_REQUEST: [usize; 5] = [0, 1, 2, 4, 6];
 
 /// A policy whose expressions are programs.
 #[derive(Debug)]
@@ -72,9 +76,23 @@ pub enum Portability {
 #[derive(Debug)]
 pub struct Expression {
     /// The text, for messages.
-    pub text: String,
+    pub text: Box<str>,
     /// The program, or the problem.
-    pub program: Result<Program, String>,
+    pub program: Result<Arc<Program>, String>,
+}
+
+impl Expression {
+    /// Says whether it gives one value for a request, whatever the policy and its parameters.
+    pub fn is_of_the_request(&self) -> bool {
+        let program = self.program.as_ref();
+        program.is_ok_and(|program| program.reads_only(&OF_THE_REQUEST))
+    }
+
+    /// Says whether other expressions are the same.
+    pub fn is_common(&self) -> bool {
+        let program = self.program.as_ref();
+        program.is_ok_and(|program| Arc::strong_count(program) > 1)
+    }
 }
 
 /// An expression with a name.
@@ -123,17 +141,20 @@ impl CompiledPolicy {
     }
 }
 
-/// Compiles a policy as one written for a version of Kubernetes, and says everything that is wrong
-/// with it.
-pub fn compile(
+/// Compiles a policy, one of a set that is written for a version of Kubernetes, and says what is wrong
+/// with its expressions.
+pub(super) fn compile(
     policy: Policy,
     version: KubernetesVersion,
+    common: &mut Common,
 ) -> (Arc<CompiledPolicy>, Vec<Diagnostic>) {
     let mut compiler = Compiler {
         env: environment(&policy, version),
         form: policy.origin.form,
+        scope: Scope::of(&policy),
+        common,
         reads: policy.reads.clone(),
-        diagnostics: validate::policy(&policy),
+        diagnostics: Vec::new(),
         portability: Portability::Portable,
     };
     let variables = policy
@@ -221,15 +242,17 @@ pub(super) fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
     env
 }
 
-struct Compiler {
+struct Compiler<'c> {
     env: Env,
     form: Form,
+    scope: Scope,
+    common: &'c mut Common,
     reads: Vec<ReadKind>,
     diagnostics: Vec<Diagnostic>,
     portability: Portability,
 }
 
-impl Compiler {
+impl Compiler<'_> {
     fn validations(&mut self, policy: &Policy) -> Vec<Validation> {
         policy
             .validations
@@ -272,7 +295,7 @@ impl Compiler {
         };
         (
             Expression {
-                text: self.shown(&fragment.text).to_owned(),
+                text: self.shown(&fragment.text).into(),
                 program,
             },
             result,
@@ -287,7 +310,18 @@ impl Compiler {
         }
     }
 
-    fn program(&mut self, text: &str, wanted: Wanted) -> Result<(Program, Inferred), Vec<Issue>> {
+    fn program(
+        &mut self,
+        text: &str,
+        wanted: Wanted,
+    ) -> Result<(Arc<Program>, Inferred), Vec<Issue>> {
+        let known = self.common.known(self.scope, text);
+        if let Some(known) = known.filter(|known| wanted.allows(&known.result)) {
+            if known.portability == Portability::Extended {
+                self.portability = Portability::Extended;
+            }
+            return Ok((known.program, known.result));
+        }
         let checked = check::check(parse::parse(text)?, &self.env)?;
         if !wanted.allows(&checked.result) {
             let span = checked.ast.span(checked.ast.root());
@@ -305,7 +339,16 @@ impl Compiler {
         if !undeclared.is_empty() {
             return Err(undeclared);
         }
-        Ok((plan::plan(&checked)?, checked.result))
+        let compiled = Compiled {
+            program: Arc::new(plan::plan_in(&checked, &mut self.common.pool)?),
+            result: checked.result,
+            portability: match checked.extension {
+                Some(_) => Portability::Extended,
+                None => Portability::Portable,
+            },
+        };
+        self.common.keep(self.scope, text, &compiled);
+        Ok((compiled.program, compiled.result))
     }
 }
 

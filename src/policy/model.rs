@@ -21,6 +21,19 @@ pub struct Documents {
     pub params: Vec<ParamObject>,
 }
 
+impl Documents {
+    /// Forgets where the fields of policies and bindings are written; nothing can be said of them any
+    /// more but where the whole is, and where each expression is.
+    pub fn forget_places(&mut self) {
+        for policy in &mut self.policies {
+            policy.places = Places::default();
+        }
+        for binding in &mut self.bindings {
+            binding.places = Places::default();
+        }
+    }
+}
+
 /// A validating or mutating policy.
 #[derive(Debug, Clone)]
 pub struct Policy {

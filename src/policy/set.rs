@@ -1,16 +1,24 @@
 //! All policies in force: immutable, in order of name, indexed by the resources they match.
 
+mod index;
+
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::admission::review::Operation;
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
+use crate::policy::common::Common;
 use crate::policy::compile::{self, CompiledPolicy};
 use crate::policy::model::{
-    Binding, Documents, Form, MatchResources, ParamObject, Policy, PolicyKind, PolicyScope, Reading,
+    Binding, Documents, Form, ParamObject, Policy, PolicyKind, PolicyScope, Reading,
 };
+use crate::policy::params::Params;
 use crate::policy::validate;
+use index::Index;
+
+pub use index::Certainty;
 
 /// A set of policies with their bindings and parameters.
 #[derive(Debug, Default)]
@@ -22,7 +30,7 @@ pub struct PolicySet {
     /// The validating policies in force, in order of name.
     validating: Vec<BoundPolicy>,
     index: Index,
-    params: Vec<ParamObject>,
+    params: Params,
 }
 
 /// A policy with the bindings that put it in force.
@@ -32,6 +40,15 @@ pub struct BoundPolicy {
     pub policy: Arc<CompiledPolicy>,
     /// Its bindings, in order of name; never empty.
     pub bindings: Vec<Arc<Binding>>,
+}
+
+/// A policy that may match a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'s> {
+    /// The policy.
+    pub bound: &'s BoundPolicy,
+    /// Whether its rules are still to be looked at.
+    pub certainty: Certainty,
 }
 
 /// A set made of documents, and what was noticed.
@@ -45,14 +62,15 @@ pub struct Built {
     pub kept: Vec<String>,
 }
 
-/// Positions of policies by the resources their rules name.
-#[derive(Debug, Default)]
-struct Index {
-    /// Rules that name a group and a resource: by group, then by `resource` or
-    /// `resource/subresource`.
-    exact: FxHashMap<String, FxHashMap<String, Vec<usize>>>,
-    /// Rules with a wildcard, to be looked at for every request.
-    wild: Vec<usize>,
+impl Built {
+    /// Puts what was noticed before in front.
+    fn with(mut self, mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.append(&mut self.diagnostics);
+        Built {
+            diagnostics,
+            ..self
+        }
+    }
 }
 
 impl PolicySet {
@@ -69,14 +87,42 @@ impl PolicySet {
         previous: &PolicySet,
         is_faulty: impl Fn(&str) -> bool,
     ) -> Built {
-        let mut diagnostics = validate::documents(&documents);
+        let diagnostics = validate::documents(&documents);
+        let built = PolicySet::build_valid(documents, version, previous, is_faulty);
+        built.with(diagnostics)
+    }
+
+    /// Builds a set as [`PolicySet::build`] does, that takes less memory: it does not know where the
+    /// fields of policies and bindings are written.
+    pub fn build_to_serve(
+        mut documents: Documents,
+        version: KubernetesVersion,
+        previous: &PolicySet,
+        is_faulty: impl Fn(&str) -> bool,
+    ) -> Built {
+        let diagnostics = validate::documents(&documents);
+        documents.forget_places();
+        let built = PolicySet::build_valid(documents, version, previous, is_faulty);
+        built.with(diagnostics)
+    }
+
+    /// Builds a set of documents of which everything was said that can be said before expressions
+    /// are compiled.
+    fn build_valid(
+        documents: Documents,
+        version: KubernetesVersion,
+        previous: &PolicySet,
+        is_faulty: impl Fn(&str) -> bool,
+    ) -> Built {
+        let mut diagnostics = Vec::new();
         let Documents {
             policies,
             bindings,
             params,
         } = documents;
+        let mut common = Common::default();
         let compiled = policies.into_iter().map(|policy| {
-            let (compiled, problems) = compile::compile(policy, version);
+            let (compiled, problems) = compile::compile(policy, version, &mut common);
             diagnostics.extend(problems);
             compiled
         });
@@ -129,23 +175,26 @@ impl PolicySet {
             bindings,
             validating,
             index,
-            params,
+            params: Params::new(params),
         }
     }
 
-    /// Returns the policies whose rules may match a resource, in order of name.
+    /// Returns the policies whose rules may match an operation on a resource, in order of name.
     ///
     /// `resource` is the plural name, with `/subresource` if there is one.
     pub fn candidates<'s>(
         &'s self,
         group: &str,
         resource: &str,
-    ) -> impl Iterator<Item = &'s BoundPolicy> + use<'s> {
-        let of_group = self.index.exact.get(group);
-        let exact = of_group
-            .and_then(|resources| resources.get(resource))
-            .map_or(&[] as &[usize], Vec::as_slice);
-        merge(exact, &self.index.wild).filter_map(|at| self.validating.get(at))
+        operation: Operation,
+    ) -> impl Iterator<Item = Candidate<'s>> + use<'s> {
+        let entries = self.index.entries(group, resource);
+        entries.filter_map(move |entry| {
+            Some(Candidate {
+                bound: self.validating.get(entry.at)?,
+                certainty: entry.matches(operation)?,
+            })
+        })
     }
 
     /// Returns every policy read, in order of name.
@@ -169,7 +218,7 @@ impl PolicySet {
     }
 
     /// Returns the objects that may be parameters.
-    pub fn params(&self) -> &[ParamObject] {
+    pub fn params(&self) -> &Params {
         &self.params
     }
 }
@@ -257,58 +306,6 @@ fn keep_bindings(
             None => {}
         }
     }
-}
-
-impl Index {
-    fn of(policies: &[BoundPolicy]) -> Self {
-        let mut index = Index::default();
-        for (at, bound) in policies.iter().enumerate() {
-            let Some(constraints) = &bound.policy.policy.match_constraints else {
-                continue;
-            };
-            match resources(constraints) {
-                Some(resources) => {
-                    for (group, resource) in resources {
-                        let of_group = index.exact.entry(group.to_owned()).or_default();
-                        let positions = of_group.entry(resource.to_owned()).or_default();
-                        if positions.last() != Some(&at) {
-                            positions.push(at);
-                        }
-                    }
-                }
-                None => index.wild.push(at),
-            }
-        }
-        index
-    }
-}
-
-/// The resources that rules name; `None` if one of them is a pattern.
-///
-/// Versions are left out, so that equivalent ones need no care here.
-fn resources(constraints: &MatchResources) -> Option<Vec<(&str, &str)>> {
-    let mut resources = Vec::new();
-    for rule in &constraints.resource_rules {
-        for group in &rule.api_groups {
-            for resource in &rule.resources {
-                if group == "*" || resource.contains('*') {
-                    return None;
-                }
-                resources.push((group.as_str(), resource.as_str()));
-            }
-        }
-    }
-    Some(resources)
-}
-
-/// Merges two ascending lists of positions without common members.
-fn merge<'i>(a: &'i [usize], b: &'i [usize]) -> impl Iterator<Item = usize> + use<'i> {
-    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
-    std::iter::from_fn(move || match (a.peek(), b.peek()) {
-        (Some(left), Some(right)) if left > right => b.next(),
-        (Some(_), _) => a.next(),
-        (None, _) => b.next(),
-    })
 }
 
 #[cfg(test)]

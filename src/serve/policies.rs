@@ -81,7 +81,7 @@ impl Policies {
             let mut unread = texts.unread.iter();
             unread.any(|path| Path::new(source).starts_with(path))
         };
-        let built = PolicySet::build(documents, self.version, &previous.set, |source| {
+        let built = PolicySet::build_to_serve(documents, self.version, &previous.set, |source| {
             faulty.contains(source) || is_unread(source)
         });
         problems.extend(built.diagnostics);
