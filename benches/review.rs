@@ -9,22 +9,28 @@
     reason = "a benchmark that cannot start ends"
 )]
 
+#[path = "support/clock.rs"]
+mod clock;
+#[path = "support/policies.rs"]
+mod distinct;
 #[path = "support/objects.rs"]
 mod objects;
+#[path = "support/reviews.rs"]
+mod reviews;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clock::medians;
 use criterion::{Criterion, criterion_group};
-use objects::deployment;
 use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::respond::Mode;
 use portcullis::serve::policies::Policies;
 use portcullis::sources::Texts;
 use portcullis::text::Source;
 use portcullis::webhook::admission::{Admission, Endpoint};
-use serde_json::json;
+use reviews::body;
 
 const POLICIES: usize = 50;
 
@@ -47,40 +53,14 @@ fn policy(at: usize, resource: &str) -> Arc<Source> {
     Source::new(format!("policy-{at}.cel"), text)
 }
 
-fn policies(resource: &'static str) -> Policies {
+fn policies(make: fn(usize) -> Arc<Source>) -> Policies {
     let load = move || Texts {
-        sources: (0..POLICIES).map(|at| policy(at, resource)).collect(),
+        sources: (0..POLICIES).map(make).collect(),
         ..Texts::default()
     };
     let policies = Policies::load(Box::new(load), KubernetesVersion::default(), Mode::Enforce);
     assert_eq!(policies.summary(), format!("{POLICIES} policies in force"));
     policies
-}
-
-fn body() -> Vec<u8> {
-    let resource = json!({ "group": "apps", "version": "v1", "resource": "deployments" });
-    let kind = json!({ "group": "apps", "version": "v1", "kind": "Deployment" });
-    json!({
-        "kind": "AdmissionReview",
-        "apiVersion": "admission.k8s.io/v1",
-        "request": {
-            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-            "kind": kind,
-            "resource": resource,
-            "requestKind": kind,
-            "requestResource": resource,
-            "name": "web",
-            "namespace": "prod",
-            "operation": "CREATE",
-            "userInfo": { "username": "admin", "groups": ["system:masters", "system:authenticated"] },
-            "object": deployment(4),
-            "oldObject": null,
-            "dryRun": false,
-            "options": { "kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1" },
-        },
-    })
-    .to_string()
-    .into_bytes()
 }
 
 fn answer(policies: &Policies, body: &[u8]) -> Vec<u8> {
@@ -92,33 +72,43 @@ fn answer(policies: &Policies, body: &[u8]) -> Vec<u8> {
 
 fn review(criterion: &mut Criterion) {
     let body = body();
-    let matching = policies("apps/v1/deployments");
-    let others = policies("apps/v1/statefulsets");
+    let cases = [
+        (
+            "50 policies with the same expressions match",
+            policies(|at| policy(at, "apps/v1/deployments")),
+        ),
+        (
+            "50 policies of which no two are the same match",
+            policies(|at| distinct::cel(at, "apps/v1/deployments")),
+        ),
+        (
+            "none matches",
+            policies(|at| policy(at, "apps/v1/statefulsets")),
+        ),
+    ];
     let mut group = criterion.benchmark_group("review");
-    for (name, policies) in [("50 policies match", &matching), ("none matches", &others)] {
+    for (name, policies) in &cases {
         let text = String::from_utf8(answer(policies, &body)).expect("JSON is UTF-8");
         assert!(text.contains(r#""allowed":true"#), "{text}");
-        group.bench_function(name, |bencher| {
+        group.bench_function(*name, |bencher| {
             bencher.iter(|| black_box(answer(policies, black_box(&body))));
         });
     }
     group.finish();
     println!("review of {} bytes:", body.len());
-    for (name, policies) in [("50 policies match", &matching), ("none matches", &others)] {
-        let mut samples: Vec<Duration> = (0..201)
-            .map(|_| {
-                let start = Instant::now();
-                black_box(answer(policies, &body));
-                start.elapsed()
-            })
-            .collect();
-        samples.sort();
+    let mut works = cases.each_ref().map(|(_, policies)| {
+        || {
+            black_box(answer(policies, &body));
+        }
+    });
+    let times = medians(works.each_mut().map(|work| work as &mut dyn FnMut()));
+    for ((name, policies), time) in cases.iter().zip(times) {
         let allocations = allocation_counter::measure(|| {
             black_box(answer(policies, &body));
         });
         println!(
             "  {name}: {:.1} us, {} allocations, {} bytes at most",
-            samples[samples.len() / 2].as_secs_f64() * 1e6,
+            time.as_secs_f64() * 1e6,
             allocations.count_total,
             allocations.bytes_max
         );
