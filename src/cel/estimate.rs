@@ -370,7 +370,7 @@ fn size_of_literal(literal: &Literal) -> SizeEstimate {
 /// Says whether all values of a type are equally large (cel-go `checker/cost.go`, `isScalar`).
 fn is_scalar(inferred: &Inferred) -> bool {
     match inferred {
-        Inferred::Simple(simple) => matches!(
+        Inferred::Simple(simple) | Inferred::Wrapper(simple) => matches!(
             simple,
             Type::Bool | Type::Int | Type::Uint | Type::Double | Type::Duration | Type::Timestamp
         ),

@@ -87,7 +87,7 @@ fn a_row_and_a_case_name_their_own_version() {
 "#;
     insta::assert_snapshot!(folder.run_with("eval --jsonl --kubernetes-version 1.31", rows).out, @r#"
     {"error":"`isSemver` is in Kubernetes since 1.33; checked for 1.31","id":1,"messages":["`isSemver` is in Kubernetes since 1.33; checked for 1.31"],"phase":"compile"}
-    {"cost":1,"id":2,"staticType":"bool","type":"bool","typed":{"bool":true},"value":true}
+    {"cost":1,"estimate":{"max":1,"min":1},"id":2,"staticType":"bool","type":"bool","typed":{"bool":true},"value":true}
     {"error":"`isSemver` is in Kubernetes since 1.33; checked for 1.32","id":3,"messages":["`isSemver` is in Kubernetes since 1.33; checked for 1.32"],"phase":"compile"}
     {"error":"Kubernetes `1.29` is not known; known are 1.30, 1.31, 1.32, 1.33, 1.34, 1.35, 1.36","id":4,"phase":"input"}
     {"error":"bad input: invalid type: floating point `1.3`, expected a string at line 1 column 40","phase":"input"}
