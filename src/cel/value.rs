@@ -61,7 +61,7 @@ pub enum Value<'a> {
     /// `optional_type`
     Optional(Option<&'a Value<'a>>),
     /// `kubernetes.Quantity`
-    Quantity(&'a Quantity),
+    Quantity(&'a Quantity<'a>),
     /// `kubernetes.URL`
     Url(&'a Url<'a>),
     /// `net.IP`

@@ -227,7 +227,7 @@ fn sub<'a>(call: &Call<'a>, arguments: &[Value<'a>]) -> Result<'a> {
 fn combine<'a>(
     call: &Call<'a>,
     arguments: &[Value<'a>],
-    operation: fn(Quantity, Quantity) -> Option<Quantity>,
+    operation: fn(Quantity<'a>, Quantity<'a>) -> Option<Quantity<'a>>,
 ) -> Result<'a> {
     let (a, b) = match arguments {
         [Value::Quantity(a), Value::Quantity(b)] => (**a, **b),

@@ -138,9 +138,12 @@ impl<'a> Members<'a> {
 }
 
 fn cost_of_product(arguments: &[Value<'_>], _: Option<&Value<'_>>) -> u64 {
-    cost::size_at(arguments, 0)
-        .saturating_mul(cost::size_at(arguments, 1))
-        .saturating_add(1)
+    // The extension knows no size of an optional.
+    let size = |at| match arguments.get(at) {
+        Some(Value::Optional(_)) => 1,
+        _ => cost::size_at(arguments, at),
+    };
+    size(0).saturating_mul(size(1)).saturating_add(1)
 }
 
 fn cost_of_two_products(arguments: &[Value<'_>], result: Option<&Value<'_>>) -> u64 {

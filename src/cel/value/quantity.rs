@@ -18,9 +18,12 @@ const MAX_DIGITS: i32 = 18;
 
 /// A Kubernetes quantity, exact.
 #[derive(Debug, Clone, Copy)]
-pub struct Quantity {
+pub struct Quantity<'t> {
     amount: Amount,
     format: Format,
+    /// How it was written, where upstream takes that for its canonical form; what is computed has a
+    /// form of its own.
+    written: Option<&'t str>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,23 +81,28 @@ enum Unit {
     Decimal(i32),
 }
 
-impl From<i64> for Quantity {
-    fn from(value: i64) -> Quantity {
+impl From<i64> for Quantity<'_> {
+    fn from(value: i64) -> Self {
         Quantity {
             amount: Amount::Small(Small { value, scale: 0 }),
             format: Format::DecimalExponent,
+            written: None,
         }
     }
 }
 
-impl Quantity {
+impl<'t> Quantity<'t> {
     /// Reads a quantity (`ParseQuantity`): fractions beyond 10^-9 are rounded away from zero, binary
     /// ones are capped at 2^63-1.
-    pub fn parse(text: &str) -> Result<Quantity, QuantityError> {
+    pub fn parse(text: &'t str) -> Result<Self, QuantityError> {
         let parts = Parts::split(text)?;
         let (unit, format) = unit(parts.suffix).ok_or(QuantityError::Suffix)?;
         match parts.small(&unit) {
-            Some(amount) => Ok(Quantity { amount, format }),
+            Some(amount) => Ok(Quantity {
+                amount,
+                format,
+                written: parts.seems_canonical(&unit).then_some(text),
+            }),
             None => parts.large(&unit, format),
         }
     }
@@ -135,7 +143,7 @@ impl Quantity {
     }
 
     /// Returns the sum; `None` if it needs more than 512 bits.
-    pub fn checked_add(self, other: Quantity) -> Option<Quantity> {
+    pub fn checked_add(self, other: Self) -> Option<Self> {
         let amount = match (self.amount, other.amount) {
             (Amount::Small(a), Amount::Small(b)) => a.checked_add(b).map(Amount::Small),
             _ => None,
@@ -144,7 +152,7 @@ impl Quantity {
     }
 
     /// Returns the difference; `None` if it needs more than 512 bits.
-    pub fn checked_sub(self, other: Quantity) -> Option<Quantity> {
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
         let amount = match (self.amount, other.amount) {
             (Amount::Small(a), Amount::Small(b)) => {
                 // Upstream negates with wrap-around, too (`int64Amount.Sub`).
@@ -163,12 +171,7 @@ impl Quantity {
 
     /// Makes the result of adding `addend`, which is `other` or its negation, unless it was computed
     /// in small integers.
-    fn combined(
-        self,
-        other: Quantity,
-        computed: Option<Amount>,
-        addend: Decimal,
-    ) -> Option<Quantity> {
+    fn combined(self, other: Self, computed: Option<Amount>, addend: Decimal) -> Option<Self> {
         let format = if self.sign() == 0 {
             other.format
         } else {
@@ -178,7 +181,11 @@ impl Quantity {
             Some(amount) => amount,
             None => Amount::Large(self.decimal().checked_add(addend)?),
         };
-        Some(Quantity { amount, format })
+        Some(Quantity {
+            amount,
+            format,
+            written: None,
+        })
     }
 
     fn decimal(self) -> Decimal {
@@ -251,8 +258,8 @@ impl Decimal {
     }
 }
 
-impl Ord for Quantity {
-    fn cmp(&self, other: &Quantity) -> Ordering {
+impl Ord for Quantity<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
         match (self.amount, other.amount) {
             (Amount::Small(a), Amount::Small(b)) if a.scale == b.scale => a.value.cmp(&b.value),
             _ => self
@@ -263,23 +270,26 @@ impl Ord for Quantity {
     }
 }
 
-impl PartialOrd for Quantity {
-    fn partial_cmp(&self, other: &Quantity) -> Option<Ordering> {
+impl PartialOrd for Quantity<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Quantity {
-    fn eq(&self, other: &Quantity) -> bool {
+impl PartialEq for Quantity<'_> {
+    fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Quantity {}
+impl Eq for Quantity<'_> {}
 
 /// Prints the canonical form (`CanonicalizeBytes`).
-impl fmt::Display for Quantity {
+impl fmt::Display for Quantity<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(written) = self.written {
+            return formatter.write_str(written);
+        }
         let decimal = self.decimal();
         if decimal.magnitude.is_zero() {
             return formatter.write_str("0");
@@ -365,7 +375,7 @@ impl<'t> Parts<'t> {
         })
     }
 
-    fn digits(&self) -> impl Iterator<Item = u8> {
+    fn digits(&self) -> impl DoubleEndedIterator<Item = u8> {
         self.whole.bytes().chain(self.fraction.bytes())
     }
 
@@ -403,8 +413,30 @@ impl<'t> Parts<'t> {
         }))
     }
 
+    /// Says whether upstream keeps a small quantity as it was written (`ParseQuantity`): its digits look
+    /// canonical, whatever sign, leading zeros or final point they have.
+    fn seems_canonical(&self, unit: &Unit) -> bool {
+        match *unit {
+            Unit::Binary(_) => {
+                let last = self.whole.len().saturating_sub(3);
+                let last = self
+                    .whole
+                    .get(last..)
+                    .and_then(|digits| digits.parse::<u32>().ok());
+                // A thousand is divided by eight.
+                last.is_some_and(|last| last % 8 != 0)
+            }
+            Unit::Decimal(exponent) => {
+                let fraction_length = i32::try_from(self.fraction.len()).unwrap_or(i32::MAX);
+                let is_multiple = exponent.wrapping_sub(fraction_length) % 3 == 0;
+                let is_short = !self.digits().rev().take(3).eq([b'0'; 3]);
+                is_multiple && is_short && !self.whole.starts_with('0')
+            }
+        }
+    }
+
     /// Returns the quantity as a decimal in billionths.
-    fn large(&self, unit: &Unit, format: Format) -> Result<Quantity, QuantityError> {
+    fn large(&self, unit: &Unit, format: Format) -> Result<Quantity<'t>, QuantityError> {
         if !self.has_digits && self.fraction.is_empty() {
             return Err(QuantityError::Number);
         }
@@ -436,6 +468,7 @@ impl<'t> Parts<'t> {
                 Format::BinarySi if below_one => Format::DecimalSi,
                 format => format,
             },
+            written: None,
         })
     }
 }
