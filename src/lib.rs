@@ -13,6 +13,8 @@ pub mod hcl;
 
 pub mod cel;
 
+pub mod schema;
+
 pub mod admission;
 
 pub mod policy;
