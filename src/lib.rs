@@ -25,6 +25,8 @@ pub mod manifest;
 
 pub mod suite;
 
+pub mod lint;
+
 #[cfg(feature = "shell")]
 pub mod telemetry;
 
