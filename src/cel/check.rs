@@ -158,6 +158,7 @@ pub fn check(ast: Ast, env: &Env) -> Result<Checked, Vec<Issue>> {
     issues.sort_by_key(|issue| issue.span);
     Err(issues)
 }
+
 /// More issues of one expression are not looked for.
 const MAX_ISSUES: usize = 100;
 

@@ -166,8 +166,8 @@ pub enum Inferred {
     Optional(Arc<Inferred>),
     /// A message, by its name: `JSONPatch`, `Object.spec`, `google.protobuf.Empty`.
     Message(Arc<str>),
-    /// An object whose fields a schema declares.
-    Schema(SchemaObject),
+    /// An object whose fields a schema declares; shared, so that types stay small.
+    Schema(Arc<SchemaObject>),
     /// A type still to be found.
     Variable(usize),
 }

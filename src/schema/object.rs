@@ -100,7 +100,7 @@ impl Place<'_> {
         };
         let mut around = self.around.to_vec();
         around.push(id);
-        Inferred::Schema(SchemaObject {
+        Inferred::Schema(Arc::new(SchemaObject {
             name: Arc::clone(&name),
             title,
             fields: Arc::new(Object {
@@ -114,7 +114,7 @@ impl Place<'_> {
                 View::Kubernetes => Identity::Nominal,
                 View::Whole | View::Amounts => Identity::Structural,
             },
-        })
+        }))
     }
 }
 
