@@ -7,6 +7,7 @@ pub mod check;
 pub mod eval;
 pub mod explain;
 pub mod export;
+pub mod lint;
 mod parallel;
 pub mod serve;
 pub mod test;
@@ -59,6 +60,7 @@ enum Command {
     Check(check::Args),
     Test(test::Args),
     Eval(eval::Args),
+    Lint(lint::Args),
     Explain(explain::Args),
     Export(export::Args),
 }
@@ -70,6 +72,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => Ok(check::run(&args)),
         Command::Test(args) => Ok(test::run(&args)),
         Command::Eval(args) => Ok(eval::run(&args)),
+        Command::Lint(args) => Ok(lint::run(&args)),
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Export(args) => export::run(&args),
     };

@@ -13,6 +13,8 @@ pub mod hcl;
 
 pub mod cel;
 
+pub mod schema;
+
 pub mod admission;
 
 pub mod policy;
@@ -22,6 +24,8 @@ pub mod engine;
 pub mod manifest;
 
 pub mod suite;
+
+pub mod lint;
 
 #[cfg(feature = "shell")]
 pub mod telemetry;

@@ -183,6 +183,36 @@ impl Resources {
         }
     }
 
+    /// Returns group, version and kind of everything a rule's names may mean, as the type checker of
+    /// Kubernetes asks for them: singular names count, and an empty group stands for every group
+    /// (apimachinery `pkg/api/meta/restmapper.go`, `KindsFor`).
+    pub fn kinds_for(
+        &self,
+        group: &str,
+        version: &str,
+        resource: &str,
+    ) -> Vec<(String, String, String)> {
+        let resource = resource.to_lowercase();
+        let is_asked = |of: &str, plural: &str, kind: &str| {
+            (group.is_empty() || of == group)
+                && (plural == resource || kind.to_lowercase() == resource)
+        };
+        let built_in = BUILT_IN.iter().filter(|row| {
+            is_asked(row.group, row.resource, row.kind) && row.versions.contains(&version)
+        });
+        let custom = self.custom.iter().filter(|custom| {
+            let mut versions = custom.versions.iter();
+            is_asked(&custom.group, &custom.resource, &custom.kind)
+                && versions.any(|known| known.name == version)
+        });
+        let built_in = built_in.map(|row| (row.group, row.kind));
+        let custom = custom.map(|custom| (custom.group.as_str(), custom.kind.as_str()));
+        built_in
+            .chain(custom)
+            .map(|(group, kind)| (group.to_owned(), version.to_owned(), kind.to_owned()))
+            .collect()
+    }
+
     /// Returns group and version of everything that is the same resource in storage, itself
     /// included, most preferred version first: what `matchPolicy: Equivalent` matches.
     ///

@@ -23,7 +23,7 @@ use super::env::{Env, Language};
 use super::function::Overload;
 use super::issue::Issue;
 use super::protobuf::Descriptor;
-use super::types::{Inferred, Type};
+use super::types::{Inferred, SchemaObject, Type};
 use operators::OperatorCost;
 use unify::Unifier;
 
@@ -95,27 +95,46 @@ fn index(id: NodeId) -> Option<usize> {
     usize::try_from(id.0).ok()
 }
 
+/// The types of an expression's nodes, as far as they are known.
+#[derive(Debug)]
+pub struct Types {
+    /// The type of each node, by [`NodeId`].
+    nodes: Vec<Inferred>,
+    /// The type of the whole expression.
+    pub result: Inferred,
+    /// What does not fit together.
+    pub issues: Vec<Issue>,
+}
+
+impl Types {
+    /// Returns the type of a node.
+    pub fn of(&self, id: NodeId) -> &Inferred {
+        index(id)
+            .and_then(|at| self.nodes.get(at))
+            .unwrap_or(&Inferred::Dyn)
+    }
+}
+
+/// Infers the types of an expression, faulty or not.
+pub fn types(ast: &Ast, env: &Env) -> Types {
+    let mut checker = Checker::new(ast, env);
+    let result = checker.run();
+    let nodes = std::mem::take(&mut checker.types);
+    let finish = |inferred: &Inferred| checker.unifier.finish(inferred);
+    let nodes = nodes.iter().map(finish).collect();
+    let mut issues = std::mem::take(&mut checker.issues);
+    issues.sort_by_key(|issue| issue.span);
+    Types {
+        nodes,
+        result,
+        issues,
+    }
+}
+
 /// Checks an expression against the declarations of `env`.
 pub fn check(ast: Ast, env: &Env) -> Result<Checked, Vec<Issue>> {
-    let mut checker = Checker {
-        env,
-        ast: &ast,
-        types: vec![Inferred::Dyn; ast.nodes().len()],
-        references: vec![Reference::None; ast.nodes().len()],
-        scope: Vec::new(),
-        locals: 0,
-        extension: None,
-        issues: Vec::new(),
-        unifier: Unifier::default(),
-        exempt: 0,
-        literals: Vec::new(),
-        formats: Vec::new(),
-        uses: Vec::new(),
-    };
-    let result = checker.visit(ast.root());
-    checker.check_literals();
-    checker.refuse_type_variables();
-    let result = checker.unifier.finish(&result);
+    let mut checker = Checker::new(&ast, env);
+    let result = checker.run();
     let Checker {
         references,
         types,
@@ -162,6 +181,34 @@ struct Checker<'c> {
     formats: Vec<NodeId>,
     /// Where variables of macros are read, with their types.
     uses: Vec<(NodeId, String, Inferred)>,
+}
+
+impl<'c> Checker<'c> {
+    fn new(ast: &'c Ast, env: &'c Env) -> Self {
+        Checker {
+            env,
+            ast,
+            types: vec![Inferred::Dyn; ast.nodes().len()],
+            references: vec![Reference::None; ast.nodes().len()],
+            scope: Vec::new(),
+            locals: 0,
+            extension: None,
+            issues: Vec::new(),
+            unifier: Unifier::default(),
+            exempt: 0,
+            literals: Vec::new(),
+            formats: Vec::new(),
+            uses: Vec::new(),
+        }
+    }
+
+    /// Checks everything, and returns the type of the whole.
+    fn run(&mut self) -> Inferred {
+        let result = self.visit(self.ast.root());
+        self.check_literals();
+        self.refuse_type_variables();
+        self.unifier.finish(&result)
+    }
 }
 
 impl Checker<'_> {
@@ -273,7 +320,10 @@ impl Checker<'_> {
             return inferred;
         }
         if let Some((slot, declared)) = self.env.slot(name) {
-            let inferred = instantiate(declared, &mut FxHashMap::default(), &mut self.unifier);
+            let inferred = match self.env.schema_of(slot) {
+                Some(known) => known.clone(),
+                None => instantiate(declared, &mut FxHashMap::default(), &mut self.unifier),
+            };
             self.refer(id, Reference::Slot(slot));
             return inferred;
         }
@@ -381,6 +431,7 @@ impl Checker<'_> {
                 Inferred::Dyn
             }
             Inferred::Message(name) => self.message_field(name, select),
+            Inferred::Schema(object) => self.schema_field(object, select),
             Inferred::Dyn | Inferred::Any | Inferred::Error => Inferred::Dyn,
             other => {
                 let message = format!("type `{}` has no fields", self.unifier.finish(other));
@@ -410,6 +461,21 @@ impl Checker<'_> {
         let issue = match nearest(&select.field, names()) {
             Some(known) => issue.help(format!("did you mean `{known}`?")),
             None => issue.help(format!("it has {}", names().collect::<Vec<_>>().join(", "))),
+        };
+        self.issues.push(issue);
+        Inferred::Error
+    }
+
+    fn schema_field(&mut self, object: &SchemaObject, select: &Select) -> Inferred {
+        if let Some(field) = object.fields.field(&select.field) {
+            return field.inferred;
+        }
+        let message = format!("undefined field `{}` of {}", select.field, object.title);
+        let issue = Issue::new(select.field_span, message);
+        let names = object.fields.names();
+        let issue = match nearest(&select.field, names.iter().map(String::as_str)) {
+            Some(known) => issue.help(format!("did you mean `{known}`?")),
+            None => issue,
         };
         self.issues.push(issue);
         Inferred::Error

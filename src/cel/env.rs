@@ -24,6 +24,8 @@ struct Slot {
     name: String,
     /// `None`: the slot exists, but may not be named.
     declared: Option<Type>,
+    /// What a schema says of it, where more is known than was declared.
+    schema: Option<Inferred>,
 }
 
 /// Which functions may be used.
@@ -81,6 +83,7 @@ impl Env {
             .map(|(name, declared)| Slot {
                 name: name.to_owned(),
                 declared: Some(declared),
+                schema: None,
             })
             .collect();
         Env {
@@ -130,6 +133,20 @@ impl Env {
         self
     }
 
+    /// Says what a schema knows of a variable that is declared.
+    #[must_use]
+    pub fn with_schema(mut self, name: &str, known: &Inferred) -> Self {
+        for slot in self.slots.iter_mut().filter(|slot| slot.name == name) {
+            slot.schema = Some(known.clone());
+        }
+        self
+    }
+
+    /// Returns what a schema knows of the variable in a slot.
+    pub fn schema_of(&self, slot: usize) -> Option<&Inferred> {
+        self.slots.get(slot)?.schema.as_ref()
+    }
+
     /// Declares the next of the policy's own variables, read as `variables.NAME`.
     pub fn declare_variable(&mut self, name: &str, declared: Inferred) {
         self.variables.push((name.to_owned(), declared));
@@ -155,12 +172,13 @@ impl Env {
             .map(|slot| slot.name.as_str())
     }
 
-    /// Returns the position of one of the policy's own variables, and its type.
+    /// Returns the position of one of the policy's own variables, and its type; of several of one
+    /// name the last one counts (apiserver `plugin/cel/composition.go`, `AddField`).
     pub fn variable(&self, name: &str) -> Option<(usize, &Inferred)> {
         let at = self
             .variables
             .iter()
-            .position(|(variable, _)| variable == name)?;
+            .rposition(|(variable, _)| variable == name)?;
         Some((at, &self.variables.get(at)?.1))
     }
 

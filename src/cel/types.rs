@@ -75,6 +75,72 @@ impl fmt::Display for Type {
     }
 }
 
+/// An object of a schema: only the fields it declares may be selected.
+///
+/// As in CEL a type is its name: two objects of one name are of one type.
+#[derive(Debug, Clone)]
+pub struct SchemaObject {
+    /// The type's name.
+    pub name: Arc<str>,
+    /// What people are told it is.
+    pub title: Arc<str>,
+    /// What declares its fields.
+    pub fields: Arc<dyn SchemaFields>,
+    /// What it may be used as.
+    pub identity: Identity,
+}
+
+/// What an object of a schema may be used as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// As an object of the same name only, as upstream's type checker has it.
+    Nominal,
+    /// As any object or map, which it is when the expression is evaluated.
+    Structural,
+}
+
+impl Inferred {
+    /// Says whether it is an object that counts as any other object or map.
+    pub(crate) fn is_structural(&self) -> bool {
+        matches!(self, Inferred::Schema(object) if object.identity == Identity::Structural)
+    }
+}
+
+/// The fields of an object, looked up when they are needed: schemas may refer to themselves.
+pub trait SchemaFields: fmt::Debug + Send + Sync {
+    /// Returns a field by its name in an expression.
+    fn field(&self, name: &str) -> Option<SchemaField>;
+
+    /// Returns the names of all fields, as expressions write them.
+    fn names(&self) -> Vec<String>;
+}
+
+/// A field of an object.
+#[derive(Debug, Clone)]
+pub struct SchemaField {
+    /// Its type.
+    pub inferred: Inferred,
+    /// Whether every object has it.
+    pub occurrence: Occurrence,
+}
+
+/// Whether every object has a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occurrence {
+    /// It is required, or filled in before anybody reads it.
+    Always,
+    /// It may be missing.
+    Optional,
+}
+
+impl PartialEq for SchemaObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for SchemaObject {}
+
 /// A type the checker inferred: as [`Type`], with variables instead of parameters, and shared parts.
 ///
 /// A wrapper equals what it wraps, as in cel-go (`common/types/types.go`, `IsExactType`).
@@ -100,6 +166,8 @@ pub enum Inferred {
     Optional(Arc<Inferred>),
     /// A message, by its name: `JSONPatch`, `Object.spec`, `google.protobuf.Empty`.
     Message(Arc<str>),
+    /// An object whose fields a schema declares; shared, so that types stay small.
+    Schema(Arc<SchemaObject>),
     /// A type still to be found.
     Variable(usize),
 }
@@ -108,6 +176,36 @@ impl Inferred {
     /// Says whether nothing is known of the values.
     pub fn is_dyn(&self) -> bool {
         matches!(self, Inferred::Dyn | Inferred::Any)
+    }
+
+    /// Returns the type of a policy's variable whose expression gives this one: of objects and
+    /// opaque values Kubernetes forgets all but that they are there (apiserver
+    /// `plugin/cel/composition.go`, `convertCelTypeToDeclType`).
+    #[must_use]
+    pub fn of_variable(&self) -> Inferred {
+        if self.is_plain() {
+            return self.clone();
+        }
+        match self {
+            Inferred::List(item) => Inferred::List(Arc::new(item.of_variable())),
+            Inferred::Map(key, value) => {
+                Inferred::Map(Arc::new(key.of_variable()), Arc::new(value.of_variable()))
+            }
+            _ => Inferred::Dyn,
+        }
+    }
+
+    /// Says whether it is made of scalars, lists and maps only.
+    fn is_plain(&self) -> bool {
+        match self {
+            Inferred::Simple(simple) => {
+                !matches!(simple, Type::Opaque(_) | Type::Object(_) | Type::Param(_))
+            }
+            Inferred::Any => true,
+            Inferred::List(item) => item.is_plain(),
+            Inferred::Map(key, value) => key.is_plain() && value.is_plain(),
+            _ => false,
+        }
     }
 }
 
@@ -126,6 +224,7 @@ impl PartialEq for Inferred {
             (Inferred::Map(a, x), Inferred::Map(b, y)) => a == b && x == y,
             (Inferred::Optional(a), Inferred::Optional(b)) => a == b,
             (Inferred::Message(a), Inferred::Message(b)) => a == b,
+            (Inferred::Schema(a), Inferred::Schema(b)) => a == b,
             (Inferred::Variable(a), Inferred::Variable(b)) => a == b,
             _ => false,
         }
@@ -148,6 +247,7 @@ impl fmt::Display for Inferred {
             Inferred::Map(key, value) => write!(formatter, "map({key}, {value})"),
             Inferred::Optional(inner) => write!(formatter, "optional_type({inner})"),
             Inferred::Message(name) => formatter.write_str(name),
+            Inferred::Schema(object) => formatter.write_str(&object.title),
         }
     }
 }

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::cel::ast::{Expr, Literal, NodeId};
+use rustc_hash::FxHashMap;
+
+use crate::cel::ast::{Ast, Expr, Literal, NodeId};
 use crate::cel::check::Checked;
 use crate::cel::env::{Env, Language, Messages};
 use crate::cel::issue::Issue;
@@ -157,15 +159,31 @@ pub(super) fn compile(
         diagnostics: Vec::new(),
         portability: Portability::Portable,
     };
+    let again = declared_again(&policy);
     let variables = policy
         .variables
         .iter()
-        .map(|variable| {
-            let (expression, result) = compiler.typed(&variable.expression, Wanted::Anything);
-            compiler.env.declare_variable(&variable.name, result);
+        .enumerate()
+        .map(|(at, variable)| {
+            let (expression, result) = match reads_overwritten(&policy, at, &again) {
+                Some(issue) => (
+                    compiler.refused(&variable.expression, vec![issue]),
+                    Inferred::Dyn,
+                ),
+                None => compiler.typed(&variable.expression, Wanted::Anything),
+            };
+            compiler
+                .env
+                .declare_variable(&variable.name, result.of_variable());
             expression
         })
         .collect();
+    let with_variables = compiler.env.clone();
+    if policy.origin.form == Form::Kubernetes {
+        // kubernetes `pkg/apis/admissionregistration/validation`, `validateMatchConditionsExpression`:
+        // they are decided before variables are there.
+        compiler.env = compiler.env.without("variables");
+    }
     let match_conditions = policy
         .match_conditions
         .iter()
@@ -174,6 +192,7 @@ pub(super) fn compile(
             expression: compiler.typed(&condition.expression, Wanted::Bool).0,
         })
         .collect();
+    compiler.env = with_variables;
     let validations = match policy.kind {
         PolicyKind::Validating => compiler.validations(&policy),
         PolicyKind::Mutating => Vec::new(),
@@ -223,8 +242,8 @@ pub(super) fn compile(
     (Arc::new(compiled), diagnostics)
 }
 
-/// The declarations that the expressions of a policy see, without its own variables.
-pub(super) fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
+/// Returns the declarations that the expressions of a policy see, without its own variables.
+pub fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
     let language = match policy.origin.form {
         Form::Cel => Language::Extended,
         Form::Kubernetes => Language::Kubernetes,
@@ -286,12 +305,7 @@ impl Compiler<'_> {
     fn typed(&mut self, fragment: &Fragment, wanted: Wanted) -> (Expression, Inferred) {
         let (program, result) = match self.program(&fragment.text, wanted) {
             Ok((program, result)) => (Ok(program), result),
-            Err(issues) => {
-                let problem = summary(&issues);
-                self.diagnostics
-                    .extend(issues.into_iter().map(|issue| diagnostic(fragment, issue)));
-                (Err(problem), Inferred::Dyn)
-            }
+            Err(issues) => return (self.refused(fragment, issues), Inferred::Dyn),
         };
         (
             Expression {
@@ -300,6 +314,17 @@ impl Compiler<'_> {
             },
             result,
         )
+    }
+
+    /// An expression that is no program, and why.
+    fn refused(&mut self, fragment: &Fragment, issues: Vec<Issue>) -> Expression {
+        let problem = summary(&issues);
+        self.diagnostics
+            .extend(issues.into_iter().map(|issue| diagnostic(fragment, issue)));
+        Expression {
+            text: self.shown(&fragment.text).into(),
+            program: Err(problem),
+        }
     }
 
     /// An expression as messages show it: as it is, but for what separates the sections of a file.
@@ -350,6 +375,43 @@ impl Compiler<'_> {
         self.common.keep(self.scope, text, &compiled);
         Ok((compiled.program, compiled.result))
     }
+}
+
+/// Refuses a variable that reads another one which is declared again below it, or by itself: in
+/// Kubernetes it reads the last one, and itself without end (apiserver `pkg/cel/lazy/lazy.go`).
+fn reads_overwritten(policy: &Policy, at: usize, last: &LastOf<'_>) -> Option<Issue> {
+    if last.is_empty() {
+        return None;
+    }
+    let ast = parse::parse(&policy.variables.get(at)?.expression.text).ok()?;
+    ast.nodes().iter().find_map(|node| match &node.expr {
+        Expr::Select(select) | Expr::Has(select) | Expr::OptSelect(select)
+            if is_variables(&ast, select.operand) =>
+        {
+            let (first, last) = last.get(select.field.as_str())?;
+            let message = format!("`variables.{}` is declared again below", select.field);
+            (*first < at && at <= *last)
+                .then(|| Issue::new(node.span, message).help("give each variable its own name"))
+        }
+        _ => None,
+    })
+}
+
+/// Names that are declared more than once, with the positions of the first and the last.
+type LastOf<'p> = FxHashMap<&'p str, (usize, usize)>;
+
+fn declared_again(policy: &Policy) -> LastOf<'_> {
+    let mut positions = LastOf::default();
+    for (at, variable) in policy.variables.iter().enumerate() {
+        let position = positions.entry(&*variable.name).or_insert((at, at));
+        position.1 = at;
+    }
+    positions.retain(|_, (first, last)| first != last);
+    positions
+}
+
+fn is_variables(ast: &Ast, id: NodeId) -> bool {
+    matches!(ast.expr(id), Expr::Ident(name) if name.trim_start_matches('.') == "variables")
 }
 
 /// Lookups of kinds that the policy does not declare: what a policy may see of the cluster is known

@@ -10,6 +10,7 @@ mod check;
 mod corpus;
 mod export;
 mod inputs;
+mod lint;
 mod test;
 mod version;
 

@@ -18,7 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use inputs::Input;
-use process::{Answered, Evaluator};
+use policies::PolicyFile;
+use process::{Answered, Ended, Evaluator};
 
 /// The time of the processor that one input may take.
 const TIME: Duration = Duration::from_secs(1);
@@ -154,9 +155,19 @@ fn a_trace_of_any_input_is_drawn() {
 
 #[test]
 fn every_policy_is_read_in_bounded_time_and_memory() {
+    is_bounded(process::check, TIME);
+}
+
+#[test]
+fn every_policy_is_linted_in_bounded_time_and_memory() {
+    // It compiles them, and then reads every expression once more for each kind.
+    is_bounded(process::lint, TIME * 2);
+}
+
+fn is_bounded(run: fn(&PolicyFile) -> Ended, bound: Duration) {
     let mut faults = Vec::new();
     for policy in policies::all() {
-        let ended = process::check(&policy);
+        let ended = run(&policy);
         let is_clean = matches!(ended.code, Some(0..=2)) && !ended.text.contains("panicked");
         if !is_clean {
             faults.push(format!(
@@ -166,7 +177,7 @@ fn every_policy_is_read_in_bounded_time_and_memory() {
                 cut(&ended.text)
             ));
         }
-        if ended.time > TIME || ended.memory_bytes > MEMORY_BYTES {
+        if ended.time > bound || ended.memory_bytes > MEMORY_BYTES {
             let mib = ended.memory_bytes >> 20;
             faults.push(format!("{}: {:?}, {mib} MiB", policy.name, ended.time));
         }

@@ -203,6 +203,14 @@ pub(crate) fn check(policy: &PolicyFile) -> Ended {
     run(&["check", "--policies", file, manifest], Stdio::null())
 }
 
+/// Lints a policy.
+pub(crate) fn lint(policy: &PolicyFile) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("policy.{}", policy.extension));
+    fs::write(&file, &policy.text).unwrap();
+    run(&["lint", file.to_str().unwrap()], Stdio::null())
+}
+
 /// Runs the program within the limits to its end, and looks at it now and then.
 fn run(arguments: &[&str], stdin: Stdio) -> Ended {
     let output = tempfile::NamedTempFile::new().unwrap();

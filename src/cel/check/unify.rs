@@ -123,6 +123,15 @@ impl Unifier {
             (Inferred::Map(a, x), Inferred::Map(b, y)) => self.assign(a, b) && self.assign(x, y),
             (Inferred::Optional(a), Inferred::Optional(b)) => self.assign(a, b),
             (Inferred::Message(a), Inferred::Message(b)) => a == b,
+            (Inferred::Schema(_), Inferred::Schema(_) | Inferred::Message(_))
+            | (Inferred::Message(_), Inferred::Schema(_))
+                if from.is_structural() || to.is_structural() =>
+            {
+                true
+            }
+            (Inferred::Schema(_), Inferred::Map(..)) => from.is_structural(),
+            (Inferred::Map(..), Inferred::Schema(_)) => to.is_structural(),
+            (Inferred::Schema(a), Inferred::Schema(b)) => a == b,
             _ => false,
         }
     }
@@ -190,7 +199,10 @@ fn is_nullable(inferred: &Inferred) -> bool {
             simple,
             Type::Null | Type::Duration | Type::Timestamp | Type::Opaque(_) | Type::Object(_)
         ),
-        Inferred::Optional(_) | Inferred::Message(_) | Inferred::Wrapper(_) => true,
+        Inferred::Optional(_)
+        | Inferred::Message(_)
+        | Inferred::Wrapper(_)
+        | Inferred::Schema(_) => true,
         _ => false,
     }
 }

@@ -1,11 +1,13 @@
 //! What the codes of findings mean, whoever finds them.
 
 use super::Unknown;
+use crate::diagnostics::Severity;
+use crate::lint::{self, Rule};
 use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 28] = [
+pub(super) const CODES: [(&str, &str); 29] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -98,6 +100,10 @@ pub(super) const CODES: [(&str, &str); 28] = [
         "A file or folder does not exist, or may not be read.",
     ),
     (
+        "lint/crd",
+        "A CustomResourceDefinition has a schema that cannot be read; its kinds are not known.",
+    ),
+    (
         "manifest/no-crd",
         "What `--crds` names holds no CustomResourceDefinition.",
     ),
@@ -119,13 +125,41 @@ pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         &manifest::CODES,
         &suite::CODES,
     ];
-    tables.into_iter().flatten().copied()
+    let rules = lint::RULES.iter().map(|rule| (rule.code, rule.what));
+    tables.into_iter().flatten().copied().chain(rules)
+}
+
+/// What a rule of `lint` finds, why that matters and how to mend it.
+fn documentation(rule: &Rule) -> String {
+    let severity = match rule.severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    let example: Vec<String> = rule
+        .example
+        .lines()
+        .map(|line| format!("  {line}"))
+        .collect();
+    format!(
+        "{} ({severity})\n\n{}\n\nWhy: {}\n\nHow to fix: {}\n\nExample:\n{}\n",
+        rule.code,
+        rule.what,
+        rule.why,
+        rule.fix,
+        example.join("\n")
+    )
 }
 
 /// Says what a code means.
 pub(super) fn explain(code: &str) -> Result<String, Unknown> {
     let code = code.trim_matches(['[', ']']);
     let known = all().find(|(known, _)| known.eq_ignore_ascii_case(code));
+    if let Some((code, _)) = known
+        && let Some(rule) = Rule::named(code)
+    {
+        return Ok(documentation(rule));
+    }
     if let Some((code, meaning)) = known {
         return Ok(format!("{code}\n\n{meaning}\n"));
     }

@@ -208,3 +208,43 @@ fn the_index_finds_resources_subresources_and_patterns() {
         ]
     );
 }
+
+/// Upstream keeps variables by name (apiserver `plugin/cel/composition.go`): whoever reads one that is
+/// declared twice reads the last, even above it; that we refuse.
+#[test]
+fn of_variables_of_one_name_the_last_one_counts() {
+    let policy = |variables: &str| {
+        format!(
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\n\
+             metadata: {{name: p}}\nspec:\n  matchConstraints: {{resourceRules: [{{apiGroups: [''], \
+             apiVersions: [v1], operations: [CREATE], resources: [pods]}}]}}\n  \
+             variables: [{variables}]\n  validations: [{{expression: variables.a}}]\n"
+        )
+    };
+    let a = |expression: &str| format!("{{name: a, expression: \"{expression}\"}}");
+    for (variables, is_faulty) in [
+        (format!("{}, {}", a("1"), a("true")), false),
+        (format!("{}, {}", a("true"), a("1")), true),
+        (format!("{}, {}", a("true"), a("variables.a")), true),
+        (
+            format!(
+                "{}, {{name: b, expression: variables.a}}, {}",
+                a("true"),
+                a("true")
+            ),
+            true,
+        ),
+        (
+            format!(
+                "{}, {}, {{name: b, expression: variables.a}}",
+                a("1"),
+                a("true")
+            ),
+            false,
+        ),
+    ] {
+        let built = build(&[("p.yaml", &policy(&variables))], &PolicySet::default());
+        let found = built.set.policies().iter().any(|it| it.is_faulty());
+        assert_eq!(found, is_faulty, "{variables}: {:?}", built.diagnostics);
+    }
+}

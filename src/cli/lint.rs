@@ -1,0 +1,154 @@
+//! `portcullis lint`: what is wrong with policies, whether or not they can be enforced.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Colour, Exit, VersionArgs, note};
+use crate::admission::resources::Resources;
+use crate::cel::version::KubernetesVersion;
+use crate::diagnostics::{Diagnostic, Format, Severity, render};
+use crate::lint::{self, World};
+use crate::manifest;
+use crate::policy::set::PolicySet;
+use crate::schema::Schemas;
+use crate::sources::{self, files};
+use crate::text::Source;
+
+/// Find what is wrong with policies before they meet a request
+///
+/// Says what the API server would refuse, where types do not fit the schemas of the kinds a policy
+/// is about, and what is valid and still a mistake. Exits with 0 if there is nothing but notes, with 1 if there
+/// is a warning, and with 2 if a policy or an argument cannot be used.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis lint policies/                              every policy below a folder
+  portcullis lint policies/ --crds crds/                 with the schemas of custom kinds
+  portcullis lint policies/ --format sarif > lint.sarif  for code scanning
+  portcullis explain lint/missing-has                    what a finding means, and how to mend it")]
+pub struct Args {
+    /// Policies with their bindings: files, folders, or `-`; the built-in ones by default
+    #[arg(value_name = "PATH")]
+    policies: Vec<PathBuf>,
+
+    /// CustomResourceDefinitions that say what custom kinds look like; may be repeated
+    #[arg(long, value_name = "DIR|FILE")]
+    crds: Vec<PathBuf>,
+
+    #[command(flatten)]
+    version: VersionArgs,
+
+    /// How findings are printed: human, json, sarif, junit or github
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    format: Format,
+
+    /// When to use colours
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    color: Colour,
+}
+
+/// Looks at policies and prints what was found.
+pub fn run(args: &Args) -> Exit {
+    let paths = args.policies.iter().chain(&args.crds);
+    if paths
+        .filter(|path| path.as_os_str() == files::STDIN)
+        .count()
+        > 1
+    {
+        note("error: standard input can be read only once, and `-` is given more than once");
+        return Exit::Unusable;
+    }
+    let started = Instant::now();
+    let version = args.version.kubernetes_version;
+    let texts = sources::texts(&args.policies);
+    let mut findings = texts.problems;
+    let (documents, problems) = sources::documents(&texts.sources);
+    findings.extend(problems);
+    let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
+    findings.extend(built.diagnostics);
+    let (world, problems) = world(&texts.sources, &args.crds, version);
+    findings.extend(problems);
+    findings.extend(lint::lint(&built.set, &world));
+    super::print(&render(&findings, args.format, args.color.style()));
+    let count = |severity: Severity| {
+        let matching = findings.iter().filter(|it| it.severity == severity);
+        matching.count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let notes = match count(Severity::Note) {
+        0 => String::new(),
+        notes => format!(", {}", counted(notes, "note", "notes")),
+    };
+    note(&format!(
+        "{} checked, {}, {}{notes} in {:.1} s",
+        counted(built.set.policies().len(), "policy", "policies"),
+        counted(errors, "error", "errors"),
+        counted(warnings, "warning", "warnings"),
+        started.elapsed().as_secs_f64(),
+    ));
+    match (errors, warnings) {
+        (0, 0) => Exit::Clean,
+        (0, _) => Exit::Found,
+        _ => Exit::Unusable,
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// What is known of kinds: Kubernetes' own, and those of CRDs given or lying beside the policies.
+fn world(
+    policies: &[Arc<Source>],
+    crds: &[PathBuf],
+    version: KubernetesVersion,
+) -> (World, Vec<Diagnostic>) {
+    let mut schemas = Schemas::built_in();
+    let mut resources = Resources::default();
+    let found = files::find(crds, files::is_document);
+    let mut problems = found.problems;
+    let mut given = Vec::new();
+    for path in &found.files {
+        match files::read(path, files::MAX_MANIFEST_BYTES) {
+            Ok(source) => given.push(source),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let beside = policies
+        .iter()
+        .filter(|source| source.text().contains("CustomResourceDefinition"));
+    let mut is_defined = false;
+    for source in beside.chain(&given) {
+        let (manifests, faults) = manifest::read(source);
+        if given.iter().any(|it| Arc::ptr_eq(it, source)) {
+            problems.extend(faults);
+        }
+        for crd in manifests
+            .iter()
+            .filter(|it| it.kind == "CustomResourceDefinition")
+        {
+            is_defined = true;
+            let object = crd.to_json();
+            // One that defines no resource has no schema either, and is said once.
+            let _ = resources.define(&object);
+            if let Err(error) = schemas.define(&object) {
+                let problem = Diagnostic::warning("lint/crd", error.to_string());
+                let span = crate::manifest::point::title(crd);
+                problems.push(problem.at(&crd.source, span));
+            }
+        }
+    }
+    if !crds.is_empty() && !is_defined {
+        problems.push(Diagnostic::warning(
+            "manifest/no-crd",
+            "there is no CustomResourceDefinition in what `--crds` names",
+        ));
+    }
+    let world = World {
+        schemas: Arc::new(schemas),
+        resources,
+        version,
+    };
+    (world, problems)
+}

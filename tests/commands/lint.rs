@@ -1,0 +1,188 @@
+//! `lint`: what is found in policies, how it is shown, and how it ends.
+
+use serde_json::Value;
+
+use super::{Folder, REPLICAS};
+
+/// A policy as Kubernetes has it, with its binding.
+fn policy(rule: &str, expression: &str) -> String {
+    format!(
+        "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: p
+spec:
+  matchConstraints:
+    resourceRules:
+    - {rule}
+  validations:
+  - expression: {expression}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: p
+spec:
+  policyName: p
+  validationActions: [Deny]
+"
+    )
+}
+
+const DEPLOYMENTS: &str =
+    "{apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}";
+const THINGS: &str =
+    "{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE], resources: [things]}";
+
+const CRD: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Thing, plural: things}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer}
+";
+
+#[test]
+fn a_finding_is_shown_where_it_is_written_with_what_to_do() {
+    let text = policy(DEPLOYMENTS, "object.spec.replcas >= 3");
+    let folder = Folder::with(&[("p.yaml", &text)]);
+    let output = folder.run("lint p.yaml");
+    assert_eq!(output.code, Some(1));
+    insta::assert_snapshot!(output.out, @r"
+    warning[lint/type]: undefined field `replcas` of DeploymentSpec, for apps/v1 Deployment
+      --> p.yaml:10:29
+       |
+    10 |   - expression: object.spec.replcas >= 3
+       |                             ^^^^^^^
+       |
+       = help: did you mean `replicas`?
+    ");
+    insta::assert_snapshot!(output.summary(), @"1 policy checked, 0 errors, 1 warning");
+}
+
+#[test]
+fn the_exit_code_says_what_was_found() {
+    let good = policy(DEPLOYMENTS, "object.spec.replicas >= 3");
+    let wrong = policy(DEPLOYMENTS, "object.spec.replcas >= 3");
+    let noted = policy(
+        DEPLOYMENTS,
+        "object.spec.template.spec.containers.all(c, has(c.resources.limits))",
+    );
+    let faulty = policy(DEPLOYMENTS, "object.spec.replicas >=");
+    for (text, code, summary) in [
+        (&good, 0, "1 policy checked, 0 errors, 0 warnings"),
+        (&noted, 0, "1 policy checked, 0 errors, 0 warnings, 1 note"),
+        (&wrong, 1, "1 policy checked, 0 errors, 1 warning"),
+        (&faulty, 2, "1 policy checked, 1 error, 0 warnings"),
+    ] {
+        let output = Folder::with(&[("p.yaml", text)]).run("lint .");
+        assert_eq!(
+            (output.code, output.summary()),
+            (Some(code), summary.to_owned()),
+            "{text}"
+        );
+        let output = Folder::with(&[]).run_with("lint -", text);
+        assert_eq!(output.code, Some(code), "{text}");
+    }
+    for (line, code) in [
+        ("lint gone.yaml", 2),
+        ("lint - --crds -", 2),
+        ("lint --frmat json", 2),
+    ] {
+        let output = Folder::with(&[]).run(line);
+        assert_eq!(output.code, Some(code), "{line}");
+    }
+}
+
+#[test]
+fn the_built_in_policies_are_clean() {
+    let output = Folder::with(&[]).run("lint");
+    assert_eq!(
+        (output.code, output.out.as_str()),
+        (Some(0), ""),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn custom_kinds_are_known_by_their_definitions() {
+    let text = policy(THINGS, "object.spec.sise > 1");
+    for (files, line, expected) in [
+        (&[("p.yaml", text.as_str())][..], "lint p.yaml", 0),
+        (
+            &[("p.yaml", &text), ("crd.yaml", CRD)],
+            "lint p.yaml --crds crd.yaml",
+            1,
+        ),
+        (
+            &[("p.yaml", &text), ("crds/crd.yaml", CRD)],
+            "lint p.yaml --crds crds",
+            1,
+        ),
+        (&[("d/p.yaml", &text), ("d/crd.yaml", CRD)], "lint d", 1),
+    ] {
+        let output = Folder::with(files).run(line);
+        assert_eq!(output.code, Some(expected), "{line}: {output:?}");
+        let is_found = output.out.contains("undefined field `sise`");
+        assert_eq!(is_found, expected == 1, "{line}: {output:?}");
+    }
+    let output = Folder::with(&[("p.yaml", &text)]).run("lint p.yaml --crds p.yaml");
+    assert!(output.out.contains("manifest/no-crd"), "{output:?}");
+}
+
+#[test]
+fn every_format_has_the_findings() {
+    let text = policy(DEPLOYMENTS, "object.spec.replcas >= 3");
+    let folder = Folder::with(&[("p.yaml", &text), ("r.cel", REPLICAS)]);
+    let json: Value = serde_json::from_str(&folder.run("lint . --format json").out).unwrap();
+    let codes: Vec<_> = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["code"].clone())
+        .collect();
+    assert_eq!(codes, ["lint/type", "lint/scale"]);
+    let sarif: Value = serde_json::from_str(&folder.run("lint . --format sarif").out).unwrap();
+    assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 2);
+    for (format, start) in [
+        ("junit", "<?xml"),
+        ("github", "::warning"),
+        ("human", "warning["),
+    ] {
+        let output = folder.run(&format!("lint . --format {format}"));
+        assert!(output.out.starts_with(start), "{format}: {}", output.out);
+    }
+}
+
+#[test]
+fn a_finding_is_explained_by_its_code() {
+    let output = Folder::with(&[]).run("explain lint/missing-has");
+    assert_eq!(output.code, Some(0));
+    insta::assert_snapshot!(output.out, @r"
+    lint/missing-has (warning)
+
+    A field that objects may lack is read, and nothing makes sure that it is there.
+
+    Why: Reading a field or a key that is missing is an error. The policy's failurePolicy decides what becomes of it: Fail rejects objects that are in order, with a message nobody understands, and Ignore lets everything through that lacks the field.
+
+    How to fix: Ask with `has(…)` before, or give what counts for a missing field with `.?` and `orValue(…)`. Keys are asked for with `in`. A match condition that asks is enough for the whole policy.
+
+    Example:
+      object.spec.securityContext.runAsUser > 0
+      has(object.spec.securityContext.runAsUser) && object.spec.securityContext.runAsUser > 0
+      object.spec.?securityContext.?runAsUser.orValue(0) > 0
+    ");
+}
