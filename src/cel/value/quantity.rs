@@ -575,6 +575,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_looks_canonical_keeps_its_spelling() {
+        for (text, printed) in [
+            ("+1", "+1"),
+            ("007", "007"),
+            ("1.Ki", "1.Ki"),
+            ("1E3", "1E3"),
+            ("+8Ki", "8Ki"),
+            ("+1000", "1k"),
+            ("00", "0"),
+            (".5", "500m"),
+            ("1e2", "100"),
+        ] {
+            let printed = printed.to_owned();
+            assert_eq!(
+                Quantity::parse(text).unwrap().to_string(),
+                printed,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn quantities_read_as_upstream() {
         for (text, canonical, integer) in [
             ("0", "0", Some(0)),
@@ -616,7 +638,11 @@ mod tests {
             ("100k", "100k", Some(100_000)),
         ] {
             let quantity = Quantity::parse(text).unwrap();
-            assert_eq!(quantity.to_string(), canonical, "{text}");
+            let computed = Quantity {
+                written: None,
+                ..quantity
+            };
+            assert_eq!(computed.to_string(), canonical, "{text}");
             assert_eq!(quantity.as_integer(), integer, "{text}");
         }
     }
