@@ -147,10 +147,11 @@ fn evaluated(row: &Row) -> Answer {
                 .map(value)
                 .collect()
         }
-        // Nobody is asked what a user may do: its slots are the last ones, and have no value.
+        // Nobody is asked what a user may do: its slots are the last ones, and have no value. What is
+        // `absent` has none either, nor what comes behind it.
         _ => SLOTS
             .iter()
-            .filter(|(name, _)| !name.starts_with("authorizer"))
+            .take_while(|(name, _)| row["absent"] != **name && !name.starts_with("authorizer"))
             .map(|(name, _)| value(&row["vars"][*name]))
             .collect(),
     };
