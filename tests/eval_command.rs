@@ -308,3 +308,31 @@ nonsense
     out: {"cost":0,"estimate":{"max":43,"min":43},"staticType":"list(map(string, dyn))","type":"list","typed":{"list":[{"map":[[{"string":"a"},{"type":"int"}],[{"string":"b"},{"bytes":"YQ=="}]]}]},"value":[{"a":"int","b":"YQ=="}]}
     "#);
 }
+
+/// What is declared and has no value is an error of the evaluation, as where it was recorded.
+#[test]
+fn a_row_may_name_what_it_gives_no_value_for() {
+    for (row, phase, error) in [
+        (
+            r#"{"expr": "authorizer.group('') != null", "env": "admission"}"#,
+            "eval",
+            "no such attribute(s): authorizer",
+        ),
+        (
+            r#"{"expr": "namespaceObject.metadata.name", "vars": {"object": {}}}"#,
+            "eval",
+            "no such attribute(s): namespaceObject",
+        ),
+        (
+            r#"{"expr": "namespaceObject.metadata.name", "vars": {"object": {}}, "env": "dyn"}"#,
+            "compile",
+            "undeclared reference to `namespaceObject`",
+        ),
+    ] {
+        let output = transcript(&["--jsonl"], row);
+        let answer = format!("\"error\":\"{error}\"");
+        assert!(output.contains(&answer), "{row}: {output}");
+        let phase = format!("\"phase\":\"{phase}\"");
+        assert!(output.contains(&phase), "{row}: {output}");
+    }
+}

@@ -22,6 +22,8 @@ use super::inputs;
 pub(super) enum Setting {
     /// Every variable that is given, as `dyn`.
     Dyn,
+    /// The same, and what else an expression of a mutation may name; it has no value.
+    Unsaid,
     /// Those of an admission policy with their types, and every other one given as `dyn`.
     Admission,
     /// The same with the messages of mutations.
@@ -36,36 +38,50 @@ pub(super) struct Declared<'a> {
 }
 
 impl Setting {
-    /// Declares variables; those of a policy that are not given are null.
+    /// Declares variables. Those of a policy that are not given are null; nobody is asked what a user
+    /// may do, so that the authorizer has no value.
     pub(super) fn with<'a>(
         self,
         given: &[(String, Json<'a>)],
         language: Language,
         version: KubernetesVersion,
     ) -> Declared<'a> {
-        let mut slots: Vec<(&str, Type)> = match self {
-            Setting::Dyn => Vec::new(),
-            Setting::Admission | Setting::Patch => SLOTS
-                .into_iter()
-                .filter(|(name, _)| inputs::NAMES.contains(name))
-                .collect(),
-        };
+        let is_typed = matches!(self, Setting::Admission | Setting::Patch);
+        let mut slots: Vec<(&str, Type)> = Vec::new();
+        if is_typed {
+            let inputs = SLOTS.into_iter();
+            slots.extend(inputs.filter(|(name, _)| inputs::NAMES.contains(name)));
+        }
         for (name, _) in given {
-            if !slots.iter().any(|(known, _)| known == name) {
-                slots.push((name, Type::Dyn));
-            }
+            declare(&mut slots, name.as_str(), Type::Dyn);
         }
         let value = |name: &str| {
             let given = given.iter().find(|(given, _)| given == name);
             given.map_or(Value::Null, |(_, value)| Value::from(*value))
         };
         let values = slots.iter().map(|(name, _)| value(name)).collect();
+        // What is declared behind the values has none.
+        if self != Setting::Dyn {
+            let valueless = SLOTS
+                .into_iter()
+                .filter(|(name, _)| inputs::NAMES.contains(name) || name.starts_with("authorizer"));
+            for (name, declared) in valueless {
+                declare(&mut slots, name, declared);
+            }
+        }
         let env = Env::new(slots, language).with_version(version);
         let env = match self {
             Setting::Dyn | Setting::Admission => env,
-            Setting::Patch => env.with_messages(Messages::Mutation),
+            Setting::Patch | Setting::Unsaid => env.with_messages(Messages::Mutation),
         };
         Declared { env, values }
+    }
+}
+
+/// Declares a variable unless it is declared already.
+fn declare<'n>(slots: &mut Vec<(&'n str, Type)>, name: &'n str, declared: Type) {
+    if !slots.iter().any(|(known, _)| *known == name) {
+        slots.push((name, declared));
     }
 }
 

@@ -107,7 +107,8 @@ fn answer(line: &[u8], version: KubernetesVersion) -> String {
 
 fn evaluated(row: &Row<'_>, version: KubernetesVersion) -> Answer {
     let setting = match row.env.as_deref() {
-        None | Some("" | "dyn") => Setting::Dyn,
+        None | Some("") => Setting::Unsaid,
+        Some("dyn") => Setting::Dyn,
         Some("admission") => Setting::Admission,
         Some("patch") => Setting::Patch,
         Some(other) => return Answer::unusable(&format!("unknown env {other:?}")),
