@@ -25,8 +25,8 @@ use rewrite::Pod;
 
 /// Returns a policy as a ValidatingAdmissionPolicy or MutatingAdmissionPolicy, or what prevents that.
 ///
-/// The expressions must compile; those that do not are left out of what is said, because whoever
-/// compiles the policy says it.
+/// The expressions must compile here; then one that does not there is a match condition that reads
+/// variables.
 pub fn policy(policy: &Policy, version: KubernetesVersion) -> Result<Value, Vec<Diagnostic>> {
     let mut export = Export {
         policy,
@@ -167,10 +167,11 @@ impl Export<'_> {
         if let Some(constraints) = &policy.match_constraints {
             put("matchConstraints", match_resources(constraints));
         }
-        let variables = self.variables();
+        // Before the variables are declared: conditions cannot read them.
+        let conditions = self.match_conditions();
         let lists = [
-            ("matchConditions", self.match_conditions()),
-            ("variables", variables),
+            ("matchConditions", conditions),
+            ("variables", self.variables()),
             ("validations", self.validations()),
             ("auditAnnotations", self.audit_annotations()),
             ("mutations", self.mutations()),
@@ -272,8 +273,18 @@ impl Export<'_> {
             Form::Cel => fragment.text.as_str(),
         };
         let checked = parse::parse(text).and_then(|ast| check::check(ast, &self.env));
-        let Ok(checked) = checked else {
-            return (text.trim().to_owned(), None);
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(issues) => {
+                let issues = issues.into_iter();
+                self.diagnostics.extend(issues.map(|issue| {
+                    let message = format!("Kubernetes refuses this: {}", issue.message);
+                    let diagnostic = Diagnostic::error("export/expression", message);
+                    let help = "match conditions cannot read variables there";
+                    diagnostic.within(fragment, issue.span).help(help)
+                }));
+                return (text.trim().to_owned(), None);
+            }
         };
         if let Some(span) = checked.extension {
             let used = called(text, span);

@@ -144,6 +144,11 @@ fn what_kubernetes_lacks_is_said() {
             "`cel.bind` is not part of Kubernetes' language",
         ),
         (
+            MATCH,
+            "// @let a\ntrue\n// @when a holds\nvariables.a\n// @require it\nvariables.a",
+            "Kubernetes refuses this: undefined variable `a`",
+        ),
+        (
             "// scope: cluster\n// reads: []",
             "// @require it\ntrue",
             "the policy is evaluated without a request, which Kubernetes' are not",
