@@ -37,6 +37,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
             path,
             cost::one,
         )],
+        &[
+            ("authorizer.path('/healthz').check('get').allowed()", "true"),
+            (
+                "authorizer.path('').check('get').allowed()",
+                "error: path must not be empty",
+            ),
+        ],
     ),
     declared(
         "group",
@@ -47,6 +54,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             GROUP_CHECK,
             group,
             cost::one,
+        )],
+        &[(
+            "authorizer.group('apps').resource('deployments').check('get').allowed()",
+            "true",
         )],
     ),
     declared(
@@ -59,6 +70,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
             service_account,
             cost::one,
         )],
+        &[
+            (
+                "authorizer.serviceAccount('shop', 'web').path('/healthz').check('get').allowed()",
+                "false",
+            ),
+            (
+                "authorizer.serviceAccount('Shop', 'web').path('/healthz').check('get').allowed()",
+                "error: Invalid service account namespace",
+            ),
+        ],
     ),
     declared(
         "resource",
@@ -70,6 +91,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
             resource,
             cost::one,
         )],
+        &[
+            (
+                "authorizer.group('').resource('pods').check('create').allowed()",
+                "false",
+            ),
+            (
+                "authorizer.group('').resource(' ').check('get').allowed()",
+                "error: resource must not be empty",
+            ),
+        ],
     ),
     declared(
         "subresource",
@@ -79,16 +110,28 @@ pub(super) const FUNCTIONS: &[Function] = &[
             subresource,
             cost::one,
         )],
+        &[(
+            "authorizer.group('').resource('pods').subresource('log').check('get').allowed()",
+            "true",
+        )],
     ),
     declared(
         "namespace",
         "Narrows the question to a namespace.",
         &[narrowing("resourcecheck_namespace", namespace, cost::one)],
+        &[(
+            "authorizer.group('').resource('pods').namespace('shop').check('list').allowed()",
+            "true",
+        )],
     ),
     declared(
         "name",
         "Narrows the question to an object's name.",
         &[narrowing("resourcecheck_name", name, cost::one)],
+        &[(
+            "authorizer.group('').resource('pods').namespace('shop').name('web').check('delete').allowed()",
+            "false",
+        )],
     ),
     declared(
         "fieldSelector",
@@ -98,6 +141,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 .estimated(static_cost::selector)
                 .since(SINCE_SELECTORS),
         ],
+        &[(
+            "authorizer.group('').resource('pods').fieldSelector('spec.nodeName=a').check('list').allowed()",
+            "true",
+        )],
     ),
     declared(
         "labelSelector",
@@ -107,6 +154,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 .estimated(static_cost::selector)
                 .since(SINCE_SELECTORS),
         ],
+        &[(
+            "authorizer.group('').resource('pods').labelSelector('app=web').check('watch').allowed()",
+            "true",
+        )],
     ),
     declared(
         "check",
@@ -129,6 +180,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
             )
             .estimated(static_cost::check),
         ],
+        &[
+            (
+                "authorizer.group('').resource('pods').check('get').allowed()",
+                "true",
+            ),
+            (
+                "authorizer.path('/healthz').check('post').allowed()",
+                "false",
+            ),
+        ],
     ),
     declared(
         "allowed",
@@ -139,6 +200,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Type::Bool,
             allowed,
             cost::one,
+        )],
+        &[(
+            "authorizer.group('').resource('secrets').check('delete').allowed()",
+            "false",
         )],
     ),
     declared(
@@ -151,6 +216,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             errored,
             cost::one,
         )],
+        &[(
+            "authorizer.group('').resource('secrets').check('delete').errored()",
+            "false",
+        )],
     ),
     declared(
         "error",
@@ -161,6 +230,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Type::String,
             error,
             cost::one,
+        )],
+        &[(
+            "authorizer.group('').resource('secrets').check('delete').error()",
+            "''",
         )],
     ),
     declared(
@@ -173,20 +246,32 @@ pub(super) const FUNCTIONS: &[Function] = &[
             reason,
             cost::one,
         )],
+        &[(
+            "authorizer.group('').resource('secrets').check('delete').reason()",
+            "'may only read'",
+        )],
     ),
 ];
 
-/// There are no examples: what is allowed depends on who asks.
+/// Who asks in the examples; nobody else may do anything.
+pub const EXAMPLES_ARE_FOR: &str = "for a user who may get, list and watch";
+
+/// Says whether the examples of a function depend on who asks.
+pub fn asks(function: &Function) -> bool {
+    FUNCTIONS.iter().any(|asking| asking.name == function.name)
+}
+
 const fn declared(
     name: &'static str,
     doc: &'static str,
     overloads: &'static [Overload],
+    examples: &'static [(&'static str, &'static str)],
 ) -> Function {
     Function {
         name,
         doc,
         overloads,
-        examples: &[],
+        examples,
     }
 }
 

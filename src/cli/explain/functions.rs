@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use super::Unknown;
 use super::macros::{MACROS, Macro};
 use crate::cel::function::{Function, Overload, Since, Style};
-use crate::cel::library;
+use crate::cel::library::{self, authz};
 use crate::cel::types::Type;
 use crate::cel::value::entries::Entries;
 use crate::cel::value::{List, Value};
@@ -85,7 +85,8 @@ fn describe(function: &Function, version: Option<KubernetesVersion>) -> String {
             cost(overload)
         );
     }
-    text.push_str(&examples(function.examples));
+    let whose = authz::asks(function).then_some(authz::EXAMPLES_ARE_FOR);
+    text.push_str(&examples(function.examples, whose));
     text
 }
 
@@ -98,14 +99,18 @@ fn describe_macro(it: &Macro, version: Option<KubernetesVersion>) -> String {
         let since = since(it.since, version);
         let _ = writeln!(text, "  {form:width$}  macro; {since}");
     }
-    text.push_str(&examples(it.examples));
+    text.push_str(&examples(it.examples, None));
     text
 }
 
-fn examples(examples: &[(&str, &str)]) -> String {
-    let mut text = String::new();
+/// The examples under their heading, which says whose they are if that matters.
+fn examples(examples: &[(&str, &str)], whose: Option<&str>) -> String {
+    let mut text = match (examples, whose) {
+        ([], _) => String::new(),
+        (_, None) => "\nExamples\n".to_owned(),
+        (_, Some(whose)) => format!("\nExamples, {whose}\n"),
+    };
     for (expression, result) in examples {
-        text.push_str(if text.is_empty() { "\nExamples\n" } else { "" });
         // A String cannot fail to be written to.
         let _ = writeln!(text, "  {expression}\n    {result}");
     }
