@@ -165,6 +165,11 @@ impl<'v> Generator<'v> {
         {
             return Tree::leaf(path);
         }
+        if self.random.percent(3)
+            && let Some(message) = self.message(wanted)
+        {
+            return message;
+        }
         self.literal(wanted)
     }
 

@@ -18,6 +18,7 @@ mod divergences;
 mod forms;
 mod generate;
 mod literals;
+mod messages;
 mod oracle;
 mod random;
 #[path = "../rows/mod.rs"]

@@ -93,7 +93,6 @@ impl Checker<'_> {
         }
     }
 
-    /// `target.hasValue() ? optional.of(body) : optional.none()` with the value of the target.
     /// Refuses variables that hold types: cel-go's planner takes them for names of types
     /// (`interpreter/planner.go`, `planCheckedIdent`).
     pub(super) fn refuse_type_variables(&mut self) {
@@ -107,6 +106,7 @@ impl Checker<'_> {
         }
     }
 
+    /// `target.hasValue() ? optional.of(body) : optional.none()` with the value of the target.
     pub(super) fn visit_opt_map(&mut self, id: NodeId, map: &OptMap) -> Inferred {
         let target = self.visit(map.target);
         let value = self.unifier.fresh();
@@ -131,7 +131,7 @@ impl Checker<'_> {
                 if !self.unifier.is_assignable(&body, &none) {
                     self.mismatch(map.body, &none, &body);
                 }
-                body
+                self.unifier.substitute(&body)
             }
         }
     }

@@ -62,9 +62,14 @@ impl Argument<'_> {
         Some((item, size.unwrap_or(SizeEstimate::UNKNOWN)))
     }
 
-    /// Says whether this is known to be text or bytes.
+    /// Says whether this is known to be text or bytes, or null or that: a wrapper has the kind of
+    /// what it wraps (cel-go `common/types/types.go`, `NewNullableType`).
     pub fn is_text(inferred: &Inferred) -> bool {
-        matches!(inferred, Inferred::Simple(Type::String | Type::Bytes))
+        matches!(
+            inferred,
+            Inferred::Simple(Type::String | Type::Bytes)
+                | Inferred::Wrapper(Type::String | Type::Bytes)
+        )
     }
 }
 
