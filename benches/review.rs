@@ -26,6 +26,7 @@ use clock::medians;
 use criterion::{Criterion, criterion_group};
 use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::respond::Mode;
+use portcullis::policy::overrides::Overrides;
 use portcullis::serve::policies::Policies;
 use portcullis::sources::Texts;
 use portcullis::text::Source;
@@ -58,7 +59,12 @@ fn policies(make: fn(usize) -> Arc<Source>) -> Policies {
         sources: (0..POLICIES).map(make).collect(),
         ..Texts::default()
     };
-    let policies = Policies::load(Box::new(load), KubernetesVersion::default(), Mode::Enforce);
+    let policies = Policies::load(
+        Box::new(load),
+        KubernetesVersion::default(),
+        Overrides::default(),
+        Mode::Enforce,
+    );
     assert_eq!(policies.summary(), format!("{POLICIES} policies in force"));
     policies
 }

@@ -12,14 +12,19 @@ mod parallel;
 pub mod serve;
 pub mod test;
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
+use crate::policy::overrides::{Overrides, Profile};
+use crate::serve::config;
+use crate::text::Source;
 
 /// How a command ended, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +74,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
-        Command::Check(args) => Ok(check::run(&args)),
+        Command::Check(args) => check::run(&args),
         Command::Test(args) => Ok(test::run(&args)),
         Command::Eval(args) => Ok(eval::run(&args)),
         Command::Lint(args) => Ok(lint::run(&args)),
@@ -99,6 +104,50 @@ pub struct VersionArgs {
     /// Refuse expressions that this version of Kubernetes does not know: 1.30 to 1.36
     #[arg(long, value_name = "VERSION", default_value_t)]
     pub kubernetes_version: KubernetesVersion,
+}
+
+/// What is said of the policies.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct OverrideArgs {
+    /// Enforce `.cel` policies less or more strictly than they say: baseline, production or strict
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<Profile>,
+
+    /// Apply the `profile` and the `overrides` of a configuration of `serve`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl OverrideArgs {
+    /// Returns what is said, and what is wrong with it.
+    fn read(&self) -> anyhow::Result<(Overrides, Vec<Diagnostic>)> {
+        let (mut overrides, findings) = match &self.config {
+            Some(path) => {
+                let source = configuration(path)?;
+                let (config, findings) = config::resolve(&Vec::new(), [], Some(&source));
+                (config.overrides, findings)
+            }
+            None => (Overrides::default(), Vec::new()),
+        };
+        if let Some(profile) = self.profile {
+            overrides.profile = profile;
+        }
+        Ok((overrides, findings))
+    }
+}
+
+/// Reads a configuration file.
+fn configuration(path: &Path) -> anyhow::Result<Arc<Source>> {
+    let name = path.display();
+    let metadata = fs::metadata(path)
+        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
+    anyhow::ensure!(
+        metadata.is_file(),
+        "the configuration `{name}` is not a regular file"
+    );
+    let text = fs::read_to_string(path)
+        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
+    Ok(Source::new(name.to_string(), text))
 }
 
 /// When the human format uses colours.

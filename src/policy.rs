@@ -3,7 +3,8 @@
 //! Documents are read ([`read`]) with the defaults of their version ([`defaults`]) into the
 //! [`model`], and checked ([`validate`]) as the API server checks them when they are created.
 //! Then their expressions become programs ([`compile`]), and policies, bindings and parameters a
-//! [`set::PolicySet`]. What was read can be written as Kubernetes documents again ([`export`]). Every
+//! [`set::PolicySet`]. What the owner of a cluster says of them is applied before ([`overrides`]).
+//! What was read can be written as Kubernetes documents again ([`export`]). Every
 //! finding has one of the [`codes`].
 
 pub mod codes;
@@ -13,6 +14,7 @@ pub mod defaults;
 pub mod export;
 pub mod model;
 pub mod objects;
+pub mod overrides;
 pub mod packs;
 pub mod params;
 pub mod places;

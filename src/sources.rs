@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::policy::model::Documents;
+use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
 use crate::policy::{packs, read};
 use crate::text::Source;
@@ -81,15 +82,20 @@ pub fn documents(sources: &[Arc<Source>]) -> (Documents, Vec<Diagnostic>) {
 }
 
 /// Reads and compiles the policies at these paths, or the built-in ones, as written for a version of
-/// Kubernetes.
-pub fn load(paths: &[PathBuf], version: KubernetesVersion) -> (PolicySet, Vec<Diagnostic>) {
+/// Kubernetes and with what is said of them.
+pub fn load(
+    paths: &[PathBuf],
+    version: KubernetesVersion,
+    overrides: &Overrides,
+) -> (PolicySet, Vec<Diagnostic>) {
     let Texts {
         sources,
         problems: mut diagnostics,
         ..
     } = texts(paths);
-    let (documents, findings) = documents(&sources);
+    let (mut documents, findings) = documents(&sources);
     diagnostics.extend(findings);
+    diagnostics.extend(overrides.apply(&mut documents));
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     diagnostics.extend(built.diagnostics);
     (built.set, diagnostics)

@@ -14,7 +14,7 @@ use bumpalo::Bump;
 use clap::ValueEnum;
 
 use super::{Colour, Exit, note, parallel};
-use super::{PolicyArgs, VersionArgs};
+use super::{OverrideArgs, PolicyArgs, VersionArgs};
 use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::Operation;
 use crate::admission::synthesize::{OwnedRequest, User};
@@ -50,6 +50,9 @@ pub struct Args {
 
     #[command(flatten)]
     policies: PolicyArgs,
+
+    #[command(flatten)]
+    overrides: OverrideArgs,
 
     #[command(flatten)]
     version: VersionArgs,
@@ -122,16 +125,19 @@ enum ModeArg {
 }
 
 /// Checks manifests and prints what was found.
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if args.jsonl {
-        return cases::run();
+        return Ok(cases::run());
     }
-    if stdin_uses(args) > 1 {
-        note("error: standard input can be read only once, and `-` is given more than once");
-        return Exit::Unusable;
-    }
+    anyhow::ensure!(
+        stdin_uses(args) <= 1,
+        "standard input can be read only once, and `-` is given more than once"
+    );
     let started = Instant::now();
-    let (set, mut findings) = sources::load(&args.policies.paths, args.version.kubernetes_version);
+    let (overrides, mut findings) = args.overrides.read()?;
+    let version = args.version.kubernetes_version;
+    let (set, problems) = sources::load(&args.policies.paths, version, &overrides);
+    findings.extend(problems);
     let mut checked = Vec::new();
     let print = |findings: &[Diagnostic], checked: &[Checked]| {
         super::print(&report::render(
@@ -144,7 +150,7 @@ pub fn run(args: &Args) -> Exit {
     if findings.iter().any(Diagnostic::is_error) {
         print(&findings, &checked);
         note("no object was checked, because not all policies can be used");
-        return Exit::Unusable;
+        return Ok(Exit::Unusable);
     }
     let input = Input::read(args);
     findings.extend(input.problems.iter().cloned());
@@ -164,11 +170,11 @@ pub fn run(args: &Args) -> Exit {
         .iter()
         .any(|it| it.findings.iter().any(Diagnostic::is_error));
     let is_unusable = is_unusable || checked.iter().any(|it| it.unusable);
-    match (is_unusable, is_found) {
+    Ok(match (is_unusable, is_found) {
         (true, _) => Exit::Unusable,
         (false, true) => Exit::Found,
         (false, false) => Exit::Clean,
-    }
+    })
 }
 
 /// Everything that was read.

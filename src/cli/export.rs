@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Exit, VersionArgs};
+use super::{Exit, OverrideArgs, VersionArgs};
 use crate::diagnostics::Diagnostic;
 use crate::policy::export;
 use crate::policy::model::{Documents, PolicyKind};
@@ -26,16 +26,21 @@ pub struct Args {
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
+    overrides: OverrideArgs,
+
+    #[command(flatten)]
     version: VersionArgs,
 }
 
 /// Prints the documents.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let version = args.version.kubernetes_version;
+    let (overrides, mut problems) = args.overrides.read()?;
     let texts = sources::texts(&args.paths);
-    let (documents, findings) = sources::documents(&texts.sources);
-    let mut problems = texts.problems;
+    let (mut documents, findings) = sources::documents(&texts.sources);
+    problems.extend(texts.problems);
     problems.extend(findings);
+    problems.extend(overrides.apply(&mut documents));
     let checked = documents.clone();
     let built = PolicySet::build(checked, version, &PolicySet::default(), |_| false);
     problems.extend(built.diagnostics);
@@ -62,7 +67,7 @@ fn export_all(documents: &Documents, args: &Args, problems: &mut Vec<Diagnostic>
         if policy.kind == PolicyKind::Mutating && !policy.mutate {
             let message = format!("the mutation of `{}` is switched off", policy.name);
             let diagnostic = Diagnostic::note("export/mutation-off", message);
-            let help = "`mutate: true` in the front matter switches it on";
+            let help = "`mutate: true` in the front matter or the overrides of a configuration switches it on";
             problems.push(
                 diagnostic
                     .at(&policy.origin.source, policy.origin.span)

@@ -18,7 +18,6 @@ use crate::serve::{Ended, Engine, Reload, ServeError, Server};
 use crate::sources;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
-use crate::text::Source;
 use crate::webhook::limits::cores;
 
 /// A review in the repository that the built-in packs deny.
@@ -56,9 +55,14 @@ Configuration:
     --mode                PORTCULLIS_MODE                mode
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
+    --profile             PORTCULLIS_PROFILE             profile     (baseline, production, strict)
     --log-level           PORTCULLIS_LOG_LEVEL           log.level
     --log-format          PORTCULLIS_LOG_FORMAT          log.format
     --config              PORTCULLIS_CONFIG
+  What is said of single policies is in the file alone:
+    overrides:
+      meshery-replicas: {action: warn, settings: {minReplicas: 2}}
+      mtls-strict: {mutate: true}            # or {enabled: false}
   These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
     limits.connections 1024    open connections
     limits.handshake   5s      for the TLS handshake
@@ -101,6 +105,10 @@ pub struct Args {
     /// [default: 1.36]
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<String>,
+
+    /// Enforce `.cel` policies less or more strictly than they say [default: production]
+    #[arg(long, value_name = "baseline|production|strict")]
+    profile: Option<String>,
 
     /// What is logged: error, warn, info, debug, trace, also by module [default: info]
     #[arg(long, value_name = "LEVEL")]
@@ -232,6 +240,7 @@ fn policies(config: &Config) -> Arc<Policies> {
     let policies = Policies::load(
         Box::new(move || sources::texts(&paths)),
         config.kubernetes_version,
+        config.overrides.clone(),
         mode,
     );
     let problems = policies.problems();
@@ -273,24 +282,10 @@ fn configuration(
         (!value.is_empty()).then(|| PathBuf::from(value))
     };
     let file = match args.config.clone().or_else(from_variable) {
-        Some(path) => Some(read(&path)?),
+        Some(path) => Some(super::configuration(&path)?),
         None => None,
     };
     Ok(resolve(&args.flags(), variables, file.as_ref()))
-}
-
-/// Reads the configuration file.
-fn read(path: &Path) -> anyhow::Result<Arc<Source>> {
-    let name = path.display();
-    let metadata = fs::metadata(path)
-        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
-    anyhow::ensure!(
-        metadata.is_file(),
-        "the configuration `{name}` is not a regular file"
-    );
-    let text = fs::read_to_string(path)
-        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
-    Ok(Source::new(name.to_string(), text))
 }
 
 impl Args {
@@ -301,6 +296,7 @@ impl Args {
             ("certs", &self.certs),
             ("mode", &self.mode),
             ("kubernetesVersion", &self.kubernetes_version),
+            ("profile", &self.profile),
             ("log.level", &self.log_level),
             ("log.format", &self.log_format),
         ];

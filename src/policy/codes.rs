@@ -1,7 +1,7 @@
 //! The codes of findings about policies, with what each one means.
 
 /// Every code of reading and validating policies, in alphabetical order, with its meaning.
-pub const CODES: [(&str, &str); 41] = [
+pub const CODES: [(&str, &str); 44] = [
     (
         "policy/duplicate-name",
         "Two policies, bindings, variables, match conditions or audit annotations have one name.",
@@ -61,6 +61,10 @@ pub const CODES: [(&str, &str); 41] = [
     (
         "policy/not-allowed",
         "A field was written that must not be written here.",
+    ),
+    (
+        "policy/not-loaded",
+        "The configuration speaks of a policy that is not loaded.",
     ),
     ("policy/not-text", "The file is not a UTF-8 text."),
     (
@@ -149,8 +153,16 @@ pub const CODES: [(&str, &str); 41] = [
         "An action is none of `Deny`, `Warn`, `Audit`.",
     ),
     (
+        "policy/unknown-setting",
+        "The configuration has a setting that its policy does not have.",
+    ),
+    (
         "policy/unknown-version",
         "`admissionregistration.k8s.io` has no such version.",
+    ),
+    (
+        "policy/wrong-setting",
+        "The configuration gives a setting a value of another type than the policy does.",
     ),
     (
         "policy/wrong-type",

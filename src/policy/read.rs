@@ -12,9 +12,12 @@ mod front_matter;
 mod kubernetes;
 mod match_rules;
 mod matching;
+mod overrides;
 mod reader;
 mod resource_pattern;
 mod sections;
+
+pub use overrides::overrides;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
+use crate::policy::overrides::Overrides;
 use crate::telemetry::logs::LogConfig;
 use crate::text::{Source, Span, nearest};
 use crate::webhook::limits::Limits;
@@ -41,6 +42,8 @@ pub struct Config {
     pub policies: Vec<PathBuf>,
     /// What expressions may use.
     pub kubernetes_version: KubernetesVersion,
+    /// What is said of policies that somebody else wrote.
+    pub overrides: Overrides,
     /// What is logged.
     pub log: LogConfig,
     /// Limits of connections and reviews.
@@ -107,6 +110,7 @@ impl Default for Config {
             mode: Mode::default(),
             policies: Vec::new(),
             kubernetes_version: KubernetesVersion::default(),
+            overrides: Overrides::default(),
             log: LogConfig::default(),
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),

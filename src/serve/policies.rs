@@ -19,6 +19,7 @@ use crate::engine::respond::{Mode, respond};
 use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{Binding, FailurePolicy, PolicyKind};
+use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
 use crate::sources::{self, Texts};
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
@@ -34,6 +35,7 @@ const MOST_NAMED: usize = 5;
 pub struct Policies {
     load: Box<Load>,
     version: KubernetesVersion,
+    overrides: Overrides,
     mode: Mode,
     loaded: ArcSwap<Loaded>,
     cluster: Objects,
@@ -49,12 +51,18 @@ struct Loaded {
 }
 
 impl Policies {
-    /// Loads policies, written for a version of Kubernetes, for the first time. Faulty ones are configuration errors under their own
-    /// failure policy.
-    pub fn load(load: Box<Load>, version: KubernetesVersion, mode: Mode) -> Self {
+    /// Loads policies, written for a version of Kubernetes, for the first time. Faulty ones are
+    /// configuration errors under their own failure policy.
+    pub fn load(
+        load: Box<Load>,
+        version: KubernetesVersion,
+        overrides: Overrides,
+        mode: Mode,
+    ) -> Self {
         let policies = Policies {
             load,
             version,
+            overrides,
             mode,
             loaded: ArcSwap::default(),
             cluster: Objects::default(),
@@ -67,7 +75,7 @@ impl Policies {
     pub fn reload(&self) {
         let previous = self.loaded.load();
         let texts = (self.load)();
-        let (documents, findings) = sources::documents(&texts.sources);
+        let (mut documents, findings) = sources::documents(&texts.sources);
         let mut problems = texts.problems;
         problems.extend(findings);
         let faulty: FxHashSet<String> = problems
@@ -81,6 +89,7 @@ impl Policies {
             let mut unread = texts.unread.iter();
             unread.any(|path| Path::new(source).starts_with(path))
         };
+        problems.extend(self.overrides.apply(&mut documents));
         let built = PolicySet::build_to_serve(documents, self.version, &previous.set, |source| {
             faulty.contains(source) || is_unread(source)
         });

@@ -124,15 +124,20 @@ fn about(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> About {
 
 /// Reads `action`, a word or a list of them.
 fn actions(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Vec<ValidationAction> {
-    let Some(field) = reader.field_at(fields, "action", "spec.validationActions") else {
-        return vec![ValidationAction::Deny];
-    };
+    match reader.field_at(fields, "action", "spec.validationActions") {
+        Some(field) => actions_in(reader, &field),
+        None => vec![ValidationAction::Deny],
+    }
+}
+
+/// Reads a word or a list of them.
+pub(super) fn actions_in(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<ValidationAction> {
     if let YamlValue::Sequence(_) = field.yaml.value {
-        return reader.each(&field, |reader, item| {
+        return reader.each(field, |reader, item| {
             reader.choice(item, "action", &ACTIONS)
         });
     }
-    let action = reader.choice(&field, "action", &ACTIONS);
+    let action = reader.choice(field, "action", &ACTIONS);
     action.into_iter().collect()
 }
 
@@ -151,7 +156,7 @@ fn scope(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> PolicyScope {
 }
 
 /// Reads constants: scalars, and lists of scalars.
-fn settings(reader: &mut Reader<'_>, field: &Field<'_>) -> Map<String, Value> {
+pub(super) fn settings(reader: &mut Reader<'_>, field: &Field<'_>) -> Map<String, Value> {
     let mut settings = Map::new();
     for (entry, field) in reader.entries(field) {
         if !names::is_cel_identifier(&entry.key) {

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, OVERRIDES};
 use super::{Origin, Resolution};
 use crate::diagnostics::Diagnostic;
+use crate::policy;
 use crate::text::yaml::{Entry, Yaml, YamlValue, parse_stream};
 use crate::text::{Source, nearest};
 
@@ -54,12 +55,23 @@ impl File<'_> {
             let below = format!("{path}.");
             if let Some(key) = KEYS.iter().find(|key| key.path == path) {
                 self.key(key, &entry.value);
+            } else if path == OVERRIDES {
+                self.overrides(&entry.value);
             } else if KEYS.iter().any(|key| key.path.starts_with(&below)) {
                 self.mapping(&below, &entry.value);
             } else {
                 self.unknown(prefix, entry);
             }
         }
+    }
+
+    fn overrides(&mut self, value: &Yaml) {
+        if value.is_null() {
+            return;
+        }
+        let (policies, findings) = policy::read::overrides(self.source, value);
+        self.resolution.config.overrides.policies = policies.into_iter().collect();
+        self.resolution.findings.extend(findings);
     }
 
     fn key(&mut self, key: &Key, value: &Yaml) {
@@ -117,6 +129,7 @@ impl File<'_> {
             .iter()
             .filter_map(|key| key.path.strip_prefix(prefix))
             .map(|rest| rest.split('.').next().unwrap_or(rest))
+            .chain(prefix.is_empty().then_some(OVERRIDES))
             .collect();
         let finding = Diagnostic::error(
             "config/unknown-key",

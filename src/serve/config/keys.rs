@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::values::{address, amount, bytes, duration, duration_above_zero, one_of};
 use super::{Certificates, Config, Mode, VARIABLE_PREFIX};
 use crate::cel::version::KubernetesVersion;
+use crate::policy::overrides::Profile;
 use crate::telemetry::logs::{LogFormat, check_level};
 use crate::webhook::limits::MAX_TIMEOUT;
 
@@ -62,8 +63,11 @@ macro_rules! key {
     };
 }
 
+/// The key with what is said of single policies: a mapping, which only a file can hold.
+pub(super) const OVERRIDES: &str = "overrides";
+
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 19] = [
+pub(super) static KEYS: [Key; 20] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -91,6 +95,9 @@ pub(super) static KEYS: [Key; 19] = [
         version,
         |c, v| c.kubernetes_version = v
     ),
+    key!("profile", Some("profile"), Profile::from_str, |c, v| {
+        c.overrides.profile = v;
+    }),
     key!("log.level", Some("log-level"), level, |c, v| c.log.level =
         v),
     key!("log.format", Some("log-format"), format, |c, v| {
