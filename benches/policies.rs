@@ -116,6 +116,7 @@ fn decide<const N: usize>(sets: [&PolicySet; N]) -> [(f64, u64); N] {
     let cluster = Objects::default();
     let options = Options {
         cluster: &cluster,
+        resources: portcullis::admission::resources::Resources::built_in(),
         authorizer: None,
         is_expired: None,
         select: Select::All,

@@ -4,6 +4,7 @@
 //! manifest, with [`resources`], [`decode`] and [`defaults`]; [`response`] and [`status`] write the
 //! answer. Objects stay raw: whoever decides parses them once, and only if a policy needs them.
 
+pub mod convert;
 pub mod decode;
 pub mod defaults;
 pub mod resources;

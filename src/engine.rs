@@ -10,6 +10,7 @@
 mod activation;
 pub mod authorizer;
 pub mod cluster;
+mod documents;
 mod matching;
 pub mod observer;
 mod params;
@@ -20,6 +21,7 @@ pub mod verdict;
 use bumpalo::Bump;
 use rustc_hash::FxHashMap;
 
+use crate::admission::resources::Resources;
 use crate::admission::review::AdmissionRequest;
 use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
@@ -30,6 +32,8 @@ use crate::policy::set::{BoundPolicy, PolicySet};
 
 use activation::Document;
 use cluster::ClusterView;
+use documents::Documents;
+use matching::Target;
 use observer::{Observer, Unwatched};
 use params::Params;
 use verdict::{Decision, Evaluated, Outcome, Verdict};
@@ -39,6 +43,8 @@ use verdict::{Decision, Evaluated, Outcome, Verdict};
 pub struct Options<'o> {
     /// What is known of the cluster.
     pub cluster: &'o dyn ClusterView,
+    /// What is known of its resources: versions that are the same, and fields that hold numbers.
+    pub resources: &'o Resources,
     /// Who is asked what the user of the request may do; without one, expressions that ask fail.
     pub authorizer: Option<&'o dyn Authorize>,
     /// Asked now and then; `true` ends the evaluation with an error.
@@ -89,17 +95,32 @@ pub fn validate_observed(
     observer: &mut dyn Observer,
 ) -> Result<Verdict, EngineError> {
     let mut verdict = Verdict::default();
-    let mut candidates = matching::candidates(set, request)
-        .filter(|bound| is_selected(bound, options))
+    let target = Target::of(request, options.resources);
+    let mut candidates = matching::candidates(set, &target)
+        .filter(|(bound, _)| is_selected(bound, options))
         .peekable();
     if candidates.peek().is_none() {
         return Ok(verdict);
     }
     let arena = Bump::with_capacity(arena_bytes(request));
-    let document = arena.alloc(Document::parse(&arena, request, options.authorizer)?);
-    for bound in candidates {
-        let watch = Watch { options, observer };
-        evaluate(set, bound, (&arena, document), watch, &mut verdict);
+    let document = arena.alloc(Document::parse(&arena, request, options)?);
+    let mut documents = Documents::new(&arena, request, options, document);
+    for (bound, version) in candidates {
+        let policy = &bound.policy;
+        if !matching::policy_matches(policy, &target, document, options.cluster) {
+            continue;
+        }
+        verdict.matched += 1;
+        match documents.get(&version) {
+            Ok(document) => {
+                let watch = Watch { options, observer };
+                evaluate(set, bound, (&arena, document, &target), watch, &mut verdict);
+            }
+            Err(message) => {
+                let decision = Decision::configuration_error(policy, None, &message);
+                verdict.decisions.extend(decision);
+            }
+        }
     }
     Ok(verdict)
 }
@@ -127,15 +148,11 @@ struct Watch<'a, 'o> {
 fn evaluate<'a>(
     set: &'a PolicySet,
     bound: &'a BoundPolicy,
-    (arena, document): (&'a Bump, &'a Document<'a>),
+    (arena, document, target): (&'a Bump, &'a Document<'a>, &Target<'_>),
     Watch { options, observer }: Watch<'a, '_>,
     verdict: &mut Verdict,
 ) {
     let policy = &bound.policy;
-    if !matching::policy_matches(policy, document, options.cluster) {
-        return;
-    }
-    verdict.matched += 1;
     if policy.configuration_error.is_some() {
         let decision = Decision::configuration_error(policy, None, "the policy is not valid");
         verdict.decisions.extend(decision);
@@ -144,7 +161,7 @@ fn evaluate<'a>(
     let mut annotations = verdict::Annotations::default();
     let mut evaluations = Evaluations::new(policy, (arena, document), bound.bindings.len());
     for binding in &bound.bindings {
-        if !matching::binding_matches(binding, document, options.cluster) {
+        if !matching::binding_matches(binding, target, document, options.cluster) {
             continue;
         }
         // DIVERGES: the API server would not have stored it, and the policy would not be in force.

@@ -5,6 +5,7 @@
 //! as a type that expressions are checked against. How lists are merged is kept with them.
 
 mod escape;
+pub mod numbers;
 mod object;
 mod structural;
 mod table;

@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use super::convert::Versions;
+use crate::schema::numbers::Numbers;
 use table::{BUILT_IN, SHARED_STORAGE};
 
 mod table;
@@ -95,12 +97,16 @@ struct Custom {
     kind: String,
     scope: Scope,
     versions: Vec<CustomVersion>,
+    /// How its versions differ.
+    conversion: Versions,
 }
 
 #[derive(Debug, Clone)]
 struct CustomVersion {
     name: String,
     sub_resources: Vec<SubResource>,
+    /// Where its numbers are.
+    numbers: Option<Numbers>,
 }
 
 /// Why a document is not a usable CustomResourceDefinition.
@@ -211,6 +217,38 @@ impl Resources {
             .chain(custom)
             .map(|(group, kind)| (group.to_owned(), version.to_owned(), kind.to_owned()))
             .collect()
+    }
+
+    /// Returns the resources that only built-in kinds have.
+    pub fn built_in() -> &'static Resources {
+        static NONE: Resources = Resources {
+            custom: Vec::new(),
+            mentioned: Vec::new(),
+        };
+        &NONE
+    }
+
+    /// Returns where the numbers of a custom kind are, if it has any.
+    pub fn numbers(&self, group: &str, version: &str, kind: &str) -> Option<&Numbers> {
+        let mut custom = self.custom.iter();
+        let custom = custom.find(|custom| custom.group == group && custom.kind == kind)?;
+        let mut versions = custom.versions.iter();
+        let version = versions.find(|known| known.name == version)?;
+        version.numbers.as_ref()
+    }
+
+    /// Says how the versions of a resource differ.
+    pub fn versions(&self, group: &str, resource: &str) -> Versions {
+        let mut custom = self.custom.iter();
+        let custom = custom.find(|custom| custom.group == group && custom.resource == resource);
+        match (custom, group, resource) {
+            (Some(custom), ..) => custom.conversion,
+            (None, "autoscaling", "horizontalpodautoscalers") => Versions::Autoscaling,
+            // The fields of an Event have other names in its other group, and claims of devices have
+            // been changed from version to version.
+            (None, _, "events") | (None, "resource.k8s.io", _) => Versions::Different,
+            (None, ..) => Versions::Alike,
+        }
     }
 
     /// Returns group and version of everything that is the same resource in storage, itself
@@ -349,6 +387,10 @@ impl Custom {
                 }
             },
             versions,
+            conversion: match text("/spec/conversion/strategy") {
+                None | Some("None") => Versions::Alike,
+                Some(_) => Versions::Different,
+            },
         })
     }
 
@@ -384,8 +426,23 @@ impl CustomVersion {
                 .into_iter()
                 .filter(|sub_resource| declares(sub_resource.name))
                 .collect(),
+            numbers: version
+                .pointer("/schema/openAPIV3Schema")
+                .and_then(Numbers::of),
         })
     }
+}
+
+/// Returns the other group in which a resource, with its subresource if there is one, is the same in
+/// storage.
+pub fn shared_with(group: &str, resource: &str) -> Option<&'static str> {
+    let resource = resource.split('/').next().unwrap_or(resource);
+    let mut shared = SHARED_STORAGE.iter();
+    shared.find_map(|(name, one, other)| match *name == resource {
+        true if *one == group => Some(*other),
+        true if *other == group => Some(*one),
+        _ => None,
+    })
 }
 
 fn row_of(group: &str, resource: &str) -> Option<&'static Row> {

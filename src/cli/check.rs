@@ -263,6 +263,7 @@ impl Input {
         let asked: Vec<_> = changes.iter().zip(&requests).collect();
         let against = Against {
             set,
+            resources,
             neighbours: &neighbours,
             mode,
             reads: &reads,
@@ -288,6 +289,7 @@ fn neighbours<'j>(
 /// What every request is decided with.
 struct Against<'r> {
     set: &'r PolicySet,
+    resources: &'r Resources,
     neighbours: &'r Neighbours<'r>,
     mode: Mode,
     reads: &'r Reads<'r>,
@@ -304,6 +306,7 @@ impl Against<'_> {
         let cluster = self.neighbours.around(request::key(manifest, owned));
         let options = Options {
             cluster: &cluster,
+            resources: self.resources,
             authorizer: None,
             is_expired: None,
             select: Select::All,

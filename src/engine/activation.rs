@@ -5,29 +5,24 @@ use std::cell::OnceCell;
 use bumpalo::Bump;
 use serde_json::value::RawValue;
 
-use crate::admission::review::{
-    AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation,
-};
+use crate::admission::review::{AdmissionRequest, GroupVersionKind, GroupVersionResource};
 use crate::cel::eval::Inputs;
 use crate::cel::eval::shared::Shared;
 use crate::cel::value::Value;
-use crate::cel::value::access::{Access, Authorize, ResourceCheck, Subject};
+use crate::cel::value::access::{Access, ResourceCheck, Subject};
 use crate::json::{self, Json, Object};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::PodMatching;
 
-use super::EngineError;
 use super::cluster::ClusterView;
+use super::{EngineError, Options};
 
 /// A request with its objects parsed, in an arena.
 #[derive(Debug)]
 pub(super) struct Document<'a> {
     pub(super) resource: GroupVersionResource<'a>,
     pub(super) kind: GroupVersionKind<'a>,
-    pub(super) sub_resource: &'a str,
-    pub(super) name: &'a str,
     pub(super) namespace: &'a str,
-    pub(super) operation: Operation,
     pub(super) object: Json<'a>,
     pub(super) old_object: Json<'a>,
     /// The variable `request`.
@@ -74,22 +69,37 @@ impl<'a> Document<'a> {
     pub(super) fn parse(
         arena: &'a Bump,
         request: &'a AdmissionRequest<'_>,
-        authorizer: Option<&dyn Authorize>,
+        options: Options<'_>,
     ) -> Result<Self, EngineError> {
         let object = parse(arena, request.object).map_err(EngineError::Object)?;
         let old_object = parse(arena, request.old_object).map_err(EngineError::OldObject)?;
+        Self::with(arena, request, options, [object, old_object])
+    }
+
+    /// Makes the document of a request whose objects are parsed.
+    pub(super) fn with(
+        arena: &'a Bump,
+        request: &'a AdmissionRequest<'_>,
+        options: Options<'_>,
+        objects: [Json<'a>; 2],
+    ) -> Result<Self, EngineError> {
+        let kind = &request.kind;
+        let numbers = options
+            .resources
+            .numbers(&kind.group, &kind.version, &kind.kind);
+        let [object, old_object] = match numbers {
+            Some(numbers) => objects.map(|object| numbers.apply(arena, object)),
+            None => objects,
+        };
         let variable = request_variable(arena, request)?;
         Ok(Document {
             resource: request.resource.reborrow(),
             kind: request.kind.reborrow(),
-            sub_resource: &request.sub_resource,
-            name: &request.name,
             namespace: &request.namespace,
-            operation: request.operation,
             object,
             old_object,
             request: variable,
-            access: authorizer.map_or(&[], |_| access(arena, request)),
+            access: options.authorizer.map_or(&[], |_| access(arena, request)),
             namespace_object: OnceCell::new(),
             pod: OnceCell::new(),
             phases: [PhaseValues::new(), PhaseValues::new()],

@@ -3,7 +3,10 @@
 //! Semantics: apiserver `plugin/policy/matching/matching.go` and
 //! `plugin/webhook/predicates/{rules,namespace,object}`.
 
-use crate::admission::review::AdmissionRequest;
+use std::cell::OnceCell;
+
+use crate::admission::resources::Resources;
+use crate::admission::review::{AdmissionRequest, Operation};
 use crate::json::Json;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
@@ -15,86 +18,119 @@ use super::activation::{Document, NAME_LABEL};
 use super::cluster::ClusterView;
 
 /// Returns the policies of whose rules one matches by everything that can be seen without parsing
-/// the object.
+/// the object, each with the version of it that the rule is about.
 pub(super) fn candidates<'s>(
     set: &'s PolicySet,
-    request: &'s AdmissionRequest<'_>,
-) -> impl Iterator<Item = &'s BoundPolicy> {
-    let target = Target {
-        group: &request.resource.group,
-        version: &request.resource.version,
-        resource: &request.resource.resource,
-        sub_resource: &request.sub_resource,
-        operation: request.operation.as_str(),
-        name: &request.name,
-        is_namespaced: !request.namespace.is_empty(),
-    };
-    let candidates = match request.sub_resource.is_empty() {
-        true => set.candidates(target.group, target.resource, request.operation),
+    target: &'s Target<'_>,
+) -> impl Iterator<Item = (&'s BoundPolicy, As)> {
+    let candidates = match target.sub_resource.is_empty() {
+        true => set.candidates(
+            target.group,
+            target.version,
+            target.resource,
+            target.operation,
+        ),
         false => {
             let path = format!("{}/{}", target.resource, target.sub_resource);
-            set.candidates(target.group, &path, request.operation)
+            set.candidates(target.group, target.version, &path, target.operation)
         }
     };
-    let matching = candidates.filter(move |candidate| {
-        let constraints = candidate.bound.policy.policy.match_constraints.as_ref();
-        candidate.certainty == Certainty::Certain
-            || constraints.is_some_and(|constraints| {
-                let mut rules = constraints.resource_rules.iter();
-                rules.any(|rule| target.matches(rule, constraints.match_policy))
-            })
-    });
-    matching.map(|candidate| candidate.bound)
+    candidates.filter_map(move |candidate| {
+        if candidate.certainty == Certainty::Certain {
+            return Some((candidate.bound, As::Sent));
+        }
+        let constraints = candidate.bound.policy.policy.match_constraints.as_ref()?;
+        let version = target.matching(&constraints.resource_rules, constraints.match_policy)?;
+        Some((candidate.bound, version))
+    })
 }
 
-/// What rules are compared with.
-struct Target<'t> {
+/// In which version an object is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum As {
+    /// In the one that the client has sent.
+    Sent,
+    /// In the one that is at hand, because others are not known.
+    Given,
+    /// In another one: group and version.
+    Version(String, String),
+}
+
+/// What rules are compared with: the resource as the client has addressed it, whatever the API server
+/// has made of the object for the rules of the webhook.
+pub(super) struct Target<'t> {
     group: &'t str,
     version: &'t str,
     resource: &'t str,
     sub_resource: &'t str,
-    operation: &'static str,
+    operation: Operation,
     name: &'t str,
     is_namespaced: bool,
+    resources: &'t Resources,
+    /// Group and version of what is the same in storage.
+    equivalents: OnceCell<Vec<(String, String)>>,
 }
 
 impl<'t> Target<'t> {
-    fn of(document: &'t Document<'_>) -> Self {
+    /// Returns what the rules of policies are compared with.
+    pub(super) fn of(request: &'t AdmissionRequest<'_>, resources: &'t Resources) -> Self {
+        let sent = request.request_resource.as_ref();
+        let resource = sent.unwrap_or(&request.resource);
         Target {
-            group: &document.resource.group,
-            version: &document.resource.version,
-            resource: &document.resource.resource,
-            sub_resource: document.sub_resource,
-            operation: document.operation.as_str(),
-            name: document.name,
-            is_namespaced: !document.namespace.is_empty(),
+            group: &resource.group,
+            version: &resource.version,
+            resource: &resource.resource,
+            sub_resource: &request.sub_resource,
+            operation: request.operation,
+            name: &request.name,
+            is_namespaced: !request.namespace.is_empty(),
+            resources,
+            equivalents: OnceCell::new(),
         }
     }
 
-    /// Says whether a rule is about the request.
+    /// Returns the version of the object that the first matching rule is about.
     ///
-    /// Under `Equivalent` any version of the resource is: a policy is not to be passed by asking for
-    /// another version. The API server converts the object to the version of the webhook's rules;
-    /// what comes in another one is evaluated as it is. Exclusions are taken by their version, so
-    /// that they never exclude more than they say.
-    fn matches(&self, rule: &NamedRule, match_policy: MatchPolicy) -> bool {
-        let matches_version = || match match_policy {
-            MatchPolicy::Equivalent => true,
-            MatchPolicy::Exact => rule
-                .api_versions
-                .iter()
-                .any(|version| matches(version, self.version)),
+    /// Under `Equivalent` a rule about another version of the resource matches too (apiserver
+    /// `plugin/policy/matching/matching.go`, `matchesResourceRules`). Where the versions of a resource
+    /// are not known, any is taken for one: a policy is not to be passed by asking for another
+    /// version.
+    fn matching(&self, rules: &[NamedRule], match_policy: MatchPolicy) -> Option<As> {
+        let fits = |rule: &NamedRule, group: &str, version: &str| {
+            rule.api_groups.iter().any(|it| matches(it, group))
+                && rule.api_versions.iter().any(|it| matches(it, version))
         };
+        let may_fit = || rules.iter().filter(|rule| self.fits_otherwise(rule));
+        if may_fit().any(|rule| fits(rule, self.group, self.version)) {
+            return Some(As::Sent);
+        }
+        if match_policy == MatchPolicy::Exact || may_fit().next().is_none() {
+            return None;
+        }
+        let equivalents = self
+            .equivalents
+            .get_or_init(|| self.resources.equivalents(self.group, self.resource));
+        let is_own =
+            |(group, version): &&(String, String)| group == self.group && version == self.version;
+        if !equivalents.iter().any(|it| is_own(&it)) {
+            let mut of_group = may_fit();
+            let fits = |rule: &NamedRule| rule.api_groups.iter().any(|it| matches(it, self.group));
+            return of_group.any(fits).then_some(As::Given);
+        }
+        may_fit().find_map(|rule| {
+            let mut others = equivalents.iter().filter(|it| !is_own(it));
+            let (group, version) = others.find(|(group, version)| fits(rule, group, version))?;
+            Some(As::Version(group.clone(), version.clone()))
+        })
+    }
+
+    /// Says whether a rule is about the request in everything but group and version.
+    fn fits_otherwise(&self, rule: &NamedRule) -> bool {
         self.matches_scope(rule.scope)
             && rule
                 .operations
                 .iter()
-                .any(|operation| matches(operation, self.operation))
-            && rule
-                .api_groups
-                .iter()
-                .any(|group| matches(group, self.group))
-            && matches_version()
+                .any(|operation| matches(operation, self.operation.as_str()))
             && rule
                 .resources
                 .iter()
@@ -126,6 +162,7 @@ fn matches(pattern: &str, value: &str) -> bool {
 /// Says whether a policy's constraints match; its rules for the resource are known to.
 pub(super) fn policy_matches(
     policy: &CompiledPolicy,
+    target: &Target<'_>,
     document: &Document<'_>,
     cluster: &dyn ClusterView,
 ) -> bool {
@@ -134,37 +171,30 @@ pub(super) fn policy_matches(
         .match_constraints
         .as_ref()
         .is_some_and(|constraints| {
-            selectors_match(constraints, document, cluster) && !is_excluded(constraints, document)
+            selectors_match(constraints, document, cluster) && !is_excluded(constraints, target)
         })
 }
 
 /// Says whether a binding's own constraints match; without rules it takes every resource.
 pub(super) fn binding_matches(
     binding: &Binding,
+    target: &Target<'_>,
     document: &Document<'_>,
     cluster: &dyn ClusterView,
 ) -> bool {
     binding.match_resources.as_ref().is_none_or(|constraints| {
-        let target = Target::of(document);
         let rules = &constraints.resource_rules;
-        (rules.is_empty()
-            || rules
-                .iter()
-                .any(|rule| target.matches(rule, constraints.match_policy)))
+        (rules.is_empty() || target.matching(rules, constraints.match_policy).is_some())
             && selectors_match(constraints, document, cluster)
-            && !is_excluded(constraints, document)
+            && !is_excluded(constraints, target)
     })
 }
 
-fn is_excluded(constraints: &MatchResources, document: &Document<'_>) -> bool {
+/// Exclusions are taken by what they say if versions are not known: they never exclude more.
+fn is_excluded(constraints: &MatchResources, target: &Target<'_>) -> bool {
     let excludes = &constraints.exclude_resource_rules;
-    if excludes.is_empty() {
-        return false;
-    }
-    let target = Target::of(document);
-    excludes
-        .iter()
-        .any(|rule| target.matches(rule, MatchPolicy::Exact))
+    let excluded = target.matching(excludes, constraints.match_policy);
+    excluded.is_some_and(|version| version != As::Given)
 }
 
 fn selectors_match(

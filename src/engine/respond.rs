@@ -1,5 +1,7 @@
 //! From a verdict to the answer that goes to the API server.
 
+use rustc_hash::FxHashSet;
+
 use crate::admission::response::{AdmissionResponse, Outcome};
 use crate::admission::status::{Status, StatusReason};
 use crate::policy::model::{Reason, ValidationAction};
@@ -27,7 +29,7 @@ pub fn respond<'u>(uid: &'u str, verdict: &Verdict, mode: Mode) -> AdmissionResp
     AdmissionResponse {
         uid,
         outcome: outcome(verdict, mode),
-        warnings: warnings(verdict, mode),
+        warnings: limited(warnings(verdict, mode)),
         audit_annotations: audit_annotations(verdict, mode),
     }
 }
@@ -94,6 +96,34 @@ pub fn warnings(verdict: &Verdict, mode: Mode) -> Vec<String> {
     warnings
 }
 
+/// Most characters that the API server passes on in warnings, and of one if they are more together
+/// (apiserver `pkg/endpoints/filters/warning.go`, `AddWarning`).
+const MAX_WARNINGS: usize = 4 * 1024;
+const MAX_WARNING: usize = 256;
+
+/// Warnings as the API server passes them on, so that no more is sent than arrives: each text once, and
+/// where there are too many all of them shortened, and none after the limit is reached.
+fn limited(mut warnings: Vec<String>) -> Vec<String> {
+    let mut seen = FxHashSet::default();
+    warnings.retain(|warning| !warning.is_empty() && seen.insert(warning.clone()));
+    let length = |text: &String| text.chars().count();
+    if warnings.iter().map(length).sum::<usize>() <= MAX_WARNINGS {
+        return warnings;
+    }
+    let mut written = 0;
+    warnings.retain_mut(|warning| {
+        if written >= MAX_WARNINGS {
+            return false;
+        }
+        if let Some((end, _)) = warning.char_indices().nth(MAX_WARNING) {
+            warning.truncate(end);
+        }
+        written += length(warning);
+        true
+    });
+    warnings
+}
+
 fn warning(decision: &Decision) -> String {
     format!(
         "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
@@ -157,5 +187,38 @@ impl ValidationAction {
             ValidationAction::Warn => "Warn",
             ValidationAction::Audit => "Audit",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_warnings_are_sent_as_arrive() {
+        let of = |length: usize, at: usize| format!("{at:04}{}", "é".repeat(length - 4));
+        let made = |count: usize, length: usize| (0..count).map(|at| of(length, at)).collect();
+        // The number of warnings, their length, and what arrives of them.
+        let cases = [
+            (1, 5000, 1, 256),
+            (16, 256, 16, 256),
+            (4, 1024, 4, 1024),
+            (5, 1024, 5, 256),
+            (60, 300, 16, 256),
+            (300, 100, 41, 100),
+        ];
+        for (count, length, arrive, long) in cases {
+            let sent = limited(made(count, length));
+            let lengths: Vec<usize> = sent.iter().map(|it| it.chars().count()).collect();
+            assert_eq!(lengths, vec![long; arrive], "{count} of {length}");
+            // They arrive as they are sent: nothing is shortened twice.
+            assert_eq!(limited(sent.clone()), sent, "{count} of {length}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_sent_once() {
+        let warnings = ["a", "", "b", "a"].map(str::to_owned).to_vec();
+        assert_eq!(limited(warnings), ["a", "b"]);
     }
 }

@@ -6,6 +6,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
+use crate::admission::resources::split;
 use crate::cel::error::{Fault, FaultKind};
 use crate::cel::eval::shared::Shared;
 use crate::cel::eval::{Inputs, Limits, Outcome as Evaluation, Unobserved, Variable, evaluate};
@@ -54,7 +55,7 @@ pub(super) fn validate<'a>(
     Watch { options, observer }: Watch<'a, '_>,
 ) -> Evaluated {
     let policy = subject.policy;
-    let params = param.map(|param| json::from_value(subject.arena, &param.object));
+    let params = param.map(|param| read(subject.arena, param, options));
     let mut run = Run {
         policy,
         arena: subject.arena,
@@ -80,6 +81,14 @@ pub(super) fn validate<'a>(
     }
     evaluated.cost = run.cost;
     evaluated
+}
+
+/// A parameter as expressions read it.
+fn read<'a>(arena: &'a Bump, param: &ParamObject, options: Options<'_>) -> Json<'a> {
+    let object = json::from_value(arena, &param.object);
+    let (group, version) = split(&param.kind.api_version);
+    let numbers = options.resources.numbers(group, version, &param.kind.kind);
+    numbers.map_or(object, |numbers| numbers.apply(arena, object))
 }
 
 /// The values expressions read, and what others that read the same gave.

@@ -185,14 +185,16 @@ impl PolicySet {
     pub fn candidates<'s>(
         &'s self,
         group: &str,
+        version: &str,
         resource: &str,
         operation: Operation,
     ) -> impl Iterator<Item = Candidate<'s>> + use<'s> {
+        let version = self.index.version(version);
         let entries = self.index.entries(group, resource);
         entries.filter_map(move |entry| {
             Some(Candidate {
                 bound: self.validating.get(entry.at)?,
-                certainty: entry.matches(operation)?,
+                certainty: entry.matches(operation, version)?,
             })
         })
     }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 
+use crate::admission::resources::Resources;
 use crate::admission::response::AdmissionResponse;
 use crate::admission::review::{self, ReviewError};
 use crate::cel::eval::IsExpired;
@@ -294,6 +295,7 @@ impl Admission for Policies {
         let deadline = Deadline::new(deadline);
         let options = Options {
             cluster: &self.cluster,
+            resources: Resources::built_in(),
             authorizer: None,
             is_expired: Some(&deadline),
             select: Select::Only(endpoint.failure_policy),

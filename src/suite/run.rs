@@ -98,6 +98,7 @@ impl UnderTest {
             .map(|rules| rules.for_user(&user.username));
         let options = Options {
             cluster: &cluster,
+            resources: &self.resources,
             authorizer: asked.as_ref().map(|asked| asked as &dyn Authorize),
             is_expired: None,
             select: Select::All,

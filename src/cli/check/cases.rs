@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::admission::resources::{CrdError, Resources};
 use crate::admission::review::{self, AdmissionRequest};
 use crate::admission::{decode, defaults};
 use crate::cel::value::access::Authorize;
@@ -73,7 +74,13 @@ fn decide(case: &Value) -> Result<Value, String> {
     let around = ["namespaces", "context"]
         .into_iter()
         .flat_map(|key| items(case, key));
-    let cluster = Objects::new(around.cloned().collect());
+    let around: Vec<Value> = around.cloned().collect();
+    let mut resources = Resources::default();
+    for object in &around {
+        // Everything that is no definition defines nothing.
+        let _: Result<(), CrdError> = resources.define(object);
+    }
+    let cluster = Objects::new(around);
     let rules = match case.pointer("/authorizer/rules") {
         Some(rules) => {
             Rules::read(rules).map_err(|error| format!("`authorizer.rules`: {error}"))?
@@ -84,6 +91,7 @@ fn decide(case: &Value) -> Result<Value, String> {
     let asked = rules.for_user(user.and_then(Value::as_str).unwrap_or_default());
     let options = Options {
         cluster: &cluster,
+        resources: &resources,
         authorizer: case.get("authorizer").map(|_| &asked as &dyn Authorize),
         is_expired: None,
         select: Select::All,

@@ -165,6 +165,7 @@ fn many_bindings_decide_as_if_each_were_evaluated() {
     let request = review::parse(&body).unwrap();
     let options = Options {
         cluster: &cluster,
+        resources: crate::admission::resources::Resources::built_in(),
         authorizer: None,
         is_expired: None,
         select: Select::All,

@@ -181,7 +181,7 @@ fn the_index_finds_resources_subresources_and_patterns() {
         .collect();
     let set = build(&files, &PolicySet::default()).set;
     let found = |group: &str, resource: &str| -> Vec<String> {
-        set.candidates(group, resource, Operation::Create)
+        set.candidates(group, "v1", resource, Operation::Create)
             .map(|it| it.bound.policy.policy.name.clone())
             .collect()
     };
@@ -196,7 +196,7 @@ fn the_index_finds_resources_subresources_and_patterns() {
     assert_eq!(found("", "pods"), ["every-scale", "everything", "pods"]);
     assert_eq!(found("batch", "jobs"), ["every-scale", "everything"]);
     // What a rule says in words is known; what it says in patterns is to be looked at.
-    let deleted = set.candidates("apps", "deployments", Operation::Delete);
+    let deleted = set.candidates("apps", "v1", "deployments", Operation::Delete);
     let deleted: Vec<_> = deleted
         .map(|it| (it.bound.policy.policy.name.as_str(), it.certainty))
         .collect();
