@@ -147,14 +147,14 @@ pub const CODES: [(&str, &str); 44] = [
         "policy/unknown-selector-operator",
         "A label selector has an operator that does not exist.",
     ),
+    (
+        "policy/unknown-setting",
+        "The configuration has a setting that its policy does not have.",
+    ),
     ("policy/unknown-severity", "A severity is unknown."),
     (
         "policy/unknown-validation-action",
         "An action is none of `Deny`, `Warn`, `Audit`.",
-    ),
-    (
-        "policy/unknown-setting",
-        "The configuration has a setting that its policy does not have.",
     ),
     (
         "policy/unknown-version",

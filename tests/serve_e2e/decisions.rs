@@ -168,7 +168,12 @@ async fn the_audit_mode_admits_and_records() {
              'meshery-replicas' denied request: {message}"
         )])
     );
-    assert_eq!(failures(&response)[0]["message"], message);
+    let failures = failures(&response);
+    let mut recorded = failures.as_array().unwrap().iter();
+    assert!(
+        recorded.any(|failure| failure["message"] == message),
+        "{failures}"
+    );
     assert_eq!(server.policies().await["mode"], "audit");
     server.stop().await;
 }
