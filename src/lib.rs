@@ -15,6 +15,8 @@ pub mod cel;
 
 pub mod schema;
 
+pub mod patch;
+
 pub mod admission;
 
 pub mod policy;

@@ -3,7 +3,7 @@
 //! A value may share its parts and so stand for far more text than the memory it takes
 //! (`[x, x]` of `[y, y]` of …): every writing is bounded, and done without recursion.
 
-mod go;
+pub mod go;
 #[cfg(test)]
 mod tests;
 

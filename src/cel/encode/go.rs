@@ -4,7 +4,7 @@ use crate::cel::value::Duration;
 
 /// A finite double as `encoding/json` writes it: digits, with an exponent only below 1e-6 and from
 /// 1e21 on.
-pub(super) fn json_number(value: f64) -> String {
+pub fn json_number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format!("{value:e}");
