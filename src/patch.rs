@@ -1,7 +1,9 @@
 //! Changing objects as Kubernetes' mutating policies do, and telling the difference to the API server.
 //!
-//! [`json`] applies the operations of a `JSONPatch` and leaves the object it is given alone.
-//! [`mod@diff`] is what a webhook answers with: the operations that make one object of the other.
+//! [`json`] applies the operations of a `JSONPatch`, [`mod@merge`] an `ApplyConfiguration`; both give a
+//! new object and leave the one they are given alone. [`mod@diff`] is what a webhook answers with:
+//! the operations that make one object of the other.
 
 pub mod diff;
 pub mod json;
+pub mod merge;

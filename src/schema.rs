@@ -26,6 +26,9 @@ pub struct Schemas {
     kinds: FxHashMap<Kind, SchemaId>,
     /// `metadata` of every object, once the table is read.
     object_meta: Option<SchemaId>,
+    /// What expressions see with fewer fields than it is published with: `metadata` of objects in
+    /// objects.
+    published: FxHashMap<SchemaId, SchemaId>,
 }
 
 /// Group, version and kind.
@@ -101,6 +104,8 @@ pub enum Shape {
     IntOrString,
     /// A quantity of a resource; Kubernetes' expressions cannot name such fields.
     Quantity,
+    /// An object of any kind (`runtime.RawExtension`).
+    Raw,
     /// Nothing is known of it; Kubernetes' expressions cannot name such fields.
     Unknown,
 }
@@ -114,8 +119,9 @@ pub struct Property {
     pub schema: SchemaId,
     /// Whether it must be there.
     pub need: Need,
-    /// Whether its map is replaced as a whole (`x-kubernetes-map-type: atomic` beside a reference).
-    pub merge: MapType,
+    /// How its map is merged, if that is not as its schema says (`x-kubernetes-map-type` beside a
+    /// reference).
+    pub merge: Option<MapType>,
 }
 
 /// Whether a field is there.
@@ -141,8 +147,10 @@ pub enum UnknownFields {
 /// The formats of texts that have types of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// None of the others.
+    /// None is given.
     Plain,
+    /// One without a type of its own.
+    Other,
     /// `byte`: base64.
     Bytes,
     /// `duration`
@@ -170,7 +178,16 @@ pub enum ListType {
     /// As a set of values.
     Set,
     /// As a map whose keys are these fields of the items.
-    Map(Vec<Arc<str>>),
+    Map(Vec<ListKey>),
+}
+
+/// A field that tells the items of a list apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListKey {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What an item has that does not write it.
+    pub default: Option<Value>,
 }
 
 /// How much of a schema expressions see.
@@ -236,6 +253,16 @@ impl Schemas {
             .ok()
             .and_then(|at| self.nodes.get(at))
             .unwrap_or(&NOTHING)
+    }
+
+    /// Returns the schema that the API server publishes, and merges by, where expressions see another.
+    pub fn published(&self, id: SchemaId) -> SchemaId {
+        self.published.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Says whether a schema is that of every object's `metadata`.
+    pub fn is_object_meta(&self, id: SchemaId) -> bool {
+        self.object_meta == Some(id)
     }
 
     /// Returns the type of a kind's objects; `None` if the kind is not known.

@@ -20,6 +20,9 @@ use serde_json::Value;
 /// The version whose documents the table holds.
 const VERSION: &str = "1.36.2";
 
+/// An object of any kind; the API server's merge knows it by its name.
+const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+
 type Definitions = BTreeMap<String, Value>;
 
 /// All definitions of the documents; those that differ between documents are kinds of all groups,
@@ -70,6 +73,9 @@ impl Table<'_> {
     /// The type of a schema, as the table writes it.
     fn form(&self, schema: &Value) -> String {
         if let Some(name) = reference(schema) {
+            if name == RAW_EXTENSION {
+                return "r".to_owned();
+            }
             if let Some(number) = self.numbers.get(name) {
                 return format!("@{number}");
             }
@@ -109,12 +115,25 @@ impl Table<'_> {
             Some("set") => "s".to_owned(),
             Some("map") => {
                 let keys = schema["x-kubernetes-list-map-keys"].as_array().unwrap();
-                let keys: Vec<_> = keys.iter().map(|key| key.as_str().unwrap()).collect();
+                let keys: Vec<_> = keys.iter().map(|key| self.key(schema, key)).collect();
                 format!("m{}", keys.join(","))
             }
             Some(other) => panic!("a list of type {other}"),
         };
         format!("[{items}]{kind}")
+    }
+
+    /// A key of a list, with the value an item has that does not write it.
+    fn key(&self, list: &Value, key: &Value) -> String {
+        let name = key.as_str().unwrap();
+        let items = &list["items"];
+        let items = reference(items).map_or(items, |name| &self.definitions[name]);
+        match &items["properties"][name]["default"] {
+            Value::Null => name.to_owned(),
+            Value::String(text) => format!("{name}={text}"),
+            Value::Number(number) => format!("{name}=#{number}"),
+            other => panic!("a key that is {other} where it is not written"),
+        }
     }
 
     /// A line: name, kind, and the fields with their marks.
@@ -140,9 +159,13 @@ impl Table<'_> {
                 (false, true) => "=",
                 (false, false) => "",
             };
-            let atomic = part.get("x-kubernetes-map-type").and_then(Value::as_str);
-            let atomic = if atomic == Some("atomic") { "~" } else { "" };
-            line.push_str(&format!("\t{field}{mark}:{}{atomic}", self.form(part)));
+            let merge = match part.get("x-kubernetes-map-type").and_then(Value::as_str) {
+                None => "",
+                Some("atomic") => "~",
+                Some("granular") => "+",
+                Some(other) => panic!("a map of type {other}"),
+            };
+            line.push_str(&format!("\t{field}{mark}:{}{merge}", self.form(part)));
         }
         line
     }

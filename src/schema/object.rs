@@ -76,7 +76,7 @@ impl Place<'_> {
                 let items = self.inferred(*items, &format!("{path}.@idx"))?;
                 Some(Inferred::List(Arc::new(items)))
             }
-            Shape::Text(Format::Plain) => simple(Type::String),
+            Shape::Text(Format::Plain | Format::Other) => simple(Type::String),
             Shape::Text(Format::Bytes) => simple(Type::Bytes),
             Shape::Text(Format::Duration) => simple(Type::Duration),
             Shape::Text(Format::Timestamp) => simple(Type::Timestamp),
@@ -86,6 +86,8 @@ impl Place<'_> {
             Shape::IntOrString => Some(Inferred::Dyn),
             Shape::Quantity if self.view == View::Amounts => simple(Type::Opaque(QUANTITY)),
             Shape::Quantity => unnamed,
+            Shape::Raw if self.view != View::Kubernetes => Some(Inferred::Dyn),
+            Shape::Raw => Some(self.object(id, path)),
             Shape::Unknown => unnamed,
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Format, Kind, ListType, MapType, Need, Property, SchemaError, SchemaId, Schemas, Shape,
-    UnknownFields,
+    Format, Kind, ListKey, ListType, MapType, Need, Property, SchemaError, SchemaId, Schemas,
+    Shape, UnknownFields,
 };
 
 /// No schema of a known CRD is nested as deeply; a manifest may be two hundred deep.
@@ -96,14 +96,18 @@ impl Reader<'_> {
         let properties = ["generateName", "name"]
             .map(|name| optional(name, text))
             .into();
-        self.add(
+        let id = self.add(
             &format!("{path}.metadata"),
             Shape::Object {
                 properties,
                 merge: MapType::Granular,
                 unknown: UnknownFields::Pruned,
             },
-        )
+        );
+        if let Some(meta) = self.schemas.object_meta {
+            self.schemas.published.insert(id, meta);
+        }
+        id
     }
 
     fn with_meta(&mut self, id: SchemaId, meta: SchemaId) {
@@ -119,6 +123,7 @@ impl Reader<'_> {
                     ..optional(name, schema)
                 });
             }
+            properties.sort_by(|left, right| left.name.cmp(&right.name));
         }
     }
 
@@ -173,7 +178,8 @@ impl Reader<'_> {
                 "byte" => Format::Bytes,
                 "duration" => Format::Duration,
                 "date" | "date-time" => Format::Timestamp,
-                _ => Format::Plain,
+                "" => Format::Plain,
+                _ => Format::Other,
             }),
             "boolean" => Shape::Bool,
             "number" => Shape::Number,
@@ -222,6 +228,7 @@ impl Reader<'_> {
                 ..optional(name, schema)
             });
         }
+        properties.sort_by(|left, right| left.name.cmp(&right.name));
         let unknown = match is(schema, "x-kubernetes-preserve-unknown-fields") {
             true => UnknownFields::Preserved,
             false => UnknownFields::Pruned,
@@ -239,7 +246,7 @@ fn optional(name: &str, schema: SchemaId) -> Property {
         name: Arc::from(name),
         schema,
         need: Need::Optional,
-        merge: MapType::Granular,
+        merge: None,
     }
 }
 
@@ -255,7 +262,17 @@ fn list_type(schema: &Map<String, Value>) -> ListType {
                 .get("x-kubernetes-list-map-keys")
                 .and_then(Value::as_array);
             let keys = keys.into_iter().flatten().filter_map(Value::as_str);
-            ListType::Map(keys.map(Arc::from).collect())
+            let items = schema
+                .get("items")
+                .and_then(|items| items.get("properties"));
+            let key = |name: &str| {
+                let default = items.and_then(|items| items.get(name)?.get("default"));
+                ListKey {
+                    name: Arc::from(name),
+                    default: default.filter(|default| !default.is_null()).cloned(),
+                }
+            };
+            ListType::Map(keys.map(key).collect())
         }
         _ => ListType::Atomic,
     }

@@ -3,14 +3,18 @@
 //! `table.txt` is made by `tests/schema_table.rs`. A line is a definition: its name (with `~` if it
 //! is merged as a whole), the kind it is as `group/version/Kind`, and its fields, separated by tabs.
 //! A field is `name:type`, the name with `!` if it must be written and with `=` if Go always writes
-//! it. Types: `s` text, `y` base64, `t` time, `i` integer, `n` number, `b` bool, `x` integer or
-//! text, `q` quantity, `o` object without fields, `?` anything, `@N` the Nth definition, `{T}` map,
-//! `[T]` list, followed by `a` (atomic), `s` (set) or `m` with its keys (map).
+//! it; the type with `~` if the field is merged as a whole and with `+` if it is not although its
+//! definition is. Types: `s` text, `y` base64, `t` time, `i` integer, `n` number, `b` bool, `x`
+//! integer or text, `q` quantity, `o` object without fields, `r` object of any kind, `?` anything,
+//! `@N` the Nth definition, `{T}` map, `[T]` list, followed by `a` (atomic), `s` (set) or `m` with its
+//! keys (map), each with `=` and the text or `=#` and the number an item has that does not write it.
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{
-    Format, Kind, ListType, MapType, Need, Property, Schema, SchemaId, Schemas, Shape,
+    Format, Kind, ListKey, ListType, MapType, Need, Property, Schema, SchemaId, Schemas, Shape,
     UnknownFields,
 };
 
@@ -76,9 +80,10 @@ fn property(schemas: &mut Schemas, cell: &str) -> Option<Property> {
         b'=' => (name.strip_suffix('=')?, Need::Filled),
         _ => (name, Need::Optional),
     };
-    let (form, merge) = match form.strip_suffix('~') {
-        Some(form) => (form, MapType::Atomic),
-        None => (form, MapType::Granular),
+    let (form, merge) = match (form.strip_suffix('~'), form.strip_suffix('+')) {
+        (Some(form), _) => (form, Some(MapType::Atomic)),
+        (_, Some(form)) => (form, Some(MapType::Granular)),
+        _ => (form, None),
     };
     Some(Property {
         name: Arc::from(name),
@@ -97,7 +102,7 @@ fn schema(schemas: &mut Schemas, form: &str) -> Option<SchemaId> {
         let (items, list_type) = rest.rsplit_once(']')?;
         let merge = match list_type.split_at_checked(1) {
             Some(("s", _)) => ListType::Set,
-            Some(("m", keys)) => ListType::Map(keys.split(',').map(Arc::from).collect()),
+            Some(("m", keys)) => ListType::Map(keys.split(',').map(list_key).collect()),
             _ => ListType::Atomic,
         };
         let items = schema(schemas, items)?;
@@ -121,8 +126,26 @@ fn schema(schemas: &mut Schemas, form: &str) -> Option<SchemaId> {
                 merge: MapType::Granular,
                 unknown: UnknownFields::Preserved,
             },
+            "r" => Shape::Raw,
             _ => Shape::Unknown,
         }
     };
     Some(schemas.add("", shape))
+}
+
+fn list_key(written: &str) -> ListKey {
+    let (name, default) = match written.split_once('=') {
+        None => (written, None),
+        Some((name, default)) => {
+            let default = match default.strip_prefix('#') {
+                Some(number) => Value::from(number.parse::<i64>().unwrap_or_default()),
+                None => Value::from(default),
+            };
+            (name, Some(default))
+        }
+    };
+    ListKey {
+        name: Arc::from(name),
+        default,
+    }
 }

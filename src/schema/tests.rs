@@ -181,8 +181,15 @@ fn how_lists_are_merged_is_known() {
             _ => panic!("{name} is a list"),
         }
     };
+    let key = |name: &str, default| ListKey {
+        name: Arc::from(name),
+        default: Some(default),
+    };
     assert_eq!(merge("command"), ListType::Atomic);
-    assert_eq!(merge("env"), ListType::Map(vec![Arc::from("name")]));
-    let keys = vec![Arc::from("containerPort"), Arc::from("protocol")];
+    assert_eq!(merge("env"), ListType::Map(vec![key("name", json!(""))]));
+    let keys = vec![
+        key("containerPort", json!(0)),
+        key("protocol", json!("TCP")),
+    ];
     assert_eq!(merge("ports"), ListType::Map(keys));
 }
