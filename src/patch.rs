@@ -2,8 +2,10 @@
 //!
 //! [`json`] applies the operations of a `JSONPatch`, [`mod@merge`] an `ApplyConfiguration`; both give a
 //! new object and leave the one they are given alone. [`mod@diff`] is what a webhook answers with:
-//! the operations that make one object of the other.
+//! the operations that make one object of the other. [`strict`] says what the API server refuses to
+//! read once it is patched.
 
 pub mod diff;
 pub mod json;
 pub mod merge;
+pub mod strict;

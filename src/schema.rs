@@ -29,6 +29,8 @@ pub struct Schemas {
     /// What expressions see with fewer fields than it is published with: `metadata` of objects in
     /// objects.
     published: FxHashMap<SchemaId, SchemaId>,
+    /// How many of the nodes, the first ones, are definitions of the table.
+    definitions: u32,
 }
 
 /// Group, version and kind.
@@ -258,6 +260,11 @@ impl Schemas {
     /// Returns the schema that the API server publishes, and merges by, where expressions see another.
     pub fn published(&self, id: SchemaId) -> SchemaId {
         self.published.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Says whether a schema is a definition of Kubernetes' own, not of a CRD.
+    pub fn is_definition(&self, id: SchemaId) -> bool {
+        id.0 < self.definitions
     }
 
     /// Says whether a schema is that of every object's `metadata`.

@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "cases that cannot be read fail the test"
 )]
 
@@ -13,6 +12,7 @@ use std::sync::Arc;
 
 use portcullis::patch::json::{Action, Applied, Operation, apply};
 use portcullis::patch::merge::{Configuration, merge};
+use portcullis::patch::strict::check;
 use portcullis::schema::{Kind, Schemas};
 use serde_json::{Value, json};
 
@@ -44,7 +44,10 @@ fn outcome(schemas: &Arc<Schemas>, case: &Value) -> Value {
     let object = &case["object"];
     if let Some(written) = case["operations"].as_array() {
         return match apply(object, &operations(written)) {
-            Ok(Applied::Changed(object)) => json!({"object": object}),
+            Ok(Applied::Changed(object)) => match check(schemas, &kind(&case["object"]), &object) {
+                Ok(()) => json!({"object": object}),
+                Err(error) => json!({"error": format!("Internal error occurred: {error}")}),
+            },
             Ok(Applied::TestFailed) => json!({"object": object}),
             Err(error) => json!({"error": format!("JSON Patch: {error}")}),
         };
@@ -64,6 +67,19 @@ fn outcome(schemas: &Arc<Schemas>, case: &Value) -> Value {
     }
 }
 
+#[test]
+fn patches_come_out_as_kubernetes_has_them() {
+    let schemas = Arc::new(Schemas::built_in());
+    let text = include_str!("cases/patch.jsonl");
+    assert!(text.lines().count() > 300);
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(outcome(&schemas, &case), case["expect"], "{line}");
+    }
+}
+
+/// Writes what comes of the cases in `$PORTCULLIS_PATCH_CASES` beside it, to be compared with other
+/// programs.
 #[test]
 fn outcomes_of_a_file() {
     let Some(path) = std::env::var_os("PORTCULLIS_PATCH_CASES") else {

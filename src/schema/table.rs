@@ -38,6 +38,7 @@ pub(super) fn read(text: &str) -> Schemas {
             shape: Shape::Unknown,
         });
     }
+    schemas.definitions = u32::try_from(schemas.nodes.len()).unwrap_or(u32::MAX);
     for (at, line) in lines.iter().enumerate() {
         let mut cells = line.split('\t');
         let merge = match cells.next().unwrap_or_default().ends_with('~') {

@@ -326,12 +326,7 @@ impl<'p> Node<'p> {
         };
         Ok(match self {
             Node::Absent | Node::NullObject => Value::Null,
-            Node::Unread(value) => {
-                if !value_is_within(value, depth, steps_left)? {
-                    return Err(PatchError::TooDeep { limit: MAX_DEPTH });
-                }
-                value.clone().into_owned()
-            }
+            Node::Unread(value) => copy(value, depth, steps_left)?,
             Node::Object(fields) => {
                 let depth = below()?;
                 let mut map = Map::with_capacity(fields.len());
@@ -347,6 +342,44 @@ impl<'p> Node<'p> {
             }
         })
     }
+}
+
+/// A copy of a value as the API server reads it back: whole doubles are written without a fraction,
+/// and so become integers.
+fn copy(value: &Value, depth: usize, steps_left: &mut usize) -> Result<Value, PatchError> {
+    spend(steps_left, 1)?;
+    let below = || {
+        depth
+            .checked_sub(1)
+            .ok_or(PatchError::TooDeep { limit: MAX_DEPTH })
+    };
+    Ok(match value {
+        Value::Object(fields) => {
+            let depth = below()?;
+            let mut map = Map::with_capacity(fields.len());
+            for (key, field) in fields {
+                map.insert(key.clone(), copy(field, depth, steps_left)?);
+            }
+            Value::Object(map)
+        }
+        Value::Array(items) => {
+            let depth = below()?;
+            let items = items.iter().map(|item| copy(item, depth, steps_left));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Number(number) => Value::Number(whole(number)),
+        scalar => scalar.clone(),
+    })
+}
+
+/// A number as it is read back.
+fn whole(number: &Number) -> Number {
+    if !number.is_f64() {
+        return number.clone();
+    }
+    let written = number_text(number);
+    let read = written.parse::<i64>().ok();
+    read.map_or_else(|| number.clone(), Number::from)
 }
 
 /// Says whether a value is nested at most so deep.
