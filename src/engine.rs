@@ -15,6 +15,7 @@ mod matching;
 pub mod observer;
 mod params;
 pub mod respond;
+mod run;
 mod validating;
 pub mod verdict;
 
@@ -27,7 +28,7 @@ use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
 use crate::json::JsonError;
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{FailurePolicy, ParamObject, Reading};
+use crate::policy::model::{FailurePolicy, ParamObject, PolicyKind, Reading};
 use crate::policy::set::{BoundPolicy, PolicySet};
 
 use activation::Document;
@@ -96,7 +97,7 @@ pub fn validate_observed(
 ) -> Result<Verdict, EngineError> {
     let mut verdict = Verdict::default();
     let target = Target::of(request, options.resources);
-    let mut candidates = matching::candidates(set, &target)
+    let mut candidates = matching::candidates(set, PolicyKind::Validating, &target)
         .filter(|(bound, _)| is_selected(bound, options))
         .peekable();
     if candidates.peek().is_none() {
@@ -227,7 +228,7 @@ impl<'a> Evaluations<'a> {
         then: impl FnOnce(&Evaluated),
     ) {
         let is_repeated = self.bindings > 1 && !watch.observer.is_watching();
-        let subject = validating::Subject {
+        let subject = run::Subject {
             policy: self.policy,
             arena: self.arena,
             document: self.document,

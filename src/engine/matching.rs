@@ -10,7 +10,8 @@ use crate::admission::review::{AdmissionRequest, Operation};
 use crate::json::Json;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
-    Binding, LabelOperator, LabelSelector, MatchPolicy, MatchResources, NamedRule, Scope,
+    Binding, LabelOperator, LabelSelector, MatchPolicy, MatchResources, NamedRule, PolicyKind,
+    Scope,
 };
 use crate::policy::set::{BoundPolicy, Certainty, PolicySet};
 
@@ -21,10 +22,12 @@ use super::cluster::ClusterView;
 /// the object, each with the version of it that the rule is about.
 pub(super) fn candidates<'s>(
     set: &'s PolicySet,
+    kind: PolicyKind,
     target: &'s Target<'_>,
 ) -> impl Iterator<Item = (&'s BoundPolicy, As)> {
     let candidates = match target.sub_resource.is_empty() {
         true => set.candidates(
+            kind,
             target.group,
             target.version,
             target.resource,
@@ -32,7 +35,7 @@ pub(super) fn candidates<'s>(
         ),
         false => {
             let path = format!("{}/{}", target.resource, target.sub_resource);
-            set.candidates(target.group, target.version, &path, target.operation)
+            set.candidates(kind, target.group, target.version, &path, target.operation)
         }
     };
     candidates.filter_map(move |candidate| {

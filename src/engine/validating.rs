@@ -3,50 +3,23 @@
 //! Semantics: apiserver `plugin/policy/validating/validator.go`, `Validate`. The budget of
 //! 10,000,000 is for validations and messages together, and anew for annotations.
 
-use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
-use crate::admission::resources::split;
-use crate::cel::error::{Fault, FaultKind};
-use crate::cel::eval::shared::Shared;
-use crate::cel::eval::{Inputs, Limits, Outcome as Evaluation, Unobserved, Variable, evaluate};
 use crate::cel::value::Value;
-use crate::json::{self, Json};
-use crate::policy::compile::{CompiledPolicy, Expression, Validation};
-use crate::policy::model::{FailurePolicy, ParamObject, PodMatching, Reason};
+use crate::policy::compile::Validation;
+use crate::policy::model::{FailurePolicy, ParamObject};
 
-use super::activation::{Document, Phase};
-use super::observer::{Held, Observer};
+use super::Watch;
+use super::activation::Phase;
+use super::observer::Held;
+use super::run::{Activation, COST_BUDGET, OUT_OF_BUDGET, OutOfBudget, Run, Subject, read};
 use super::verdict::{Evaluated, Finding, Outcome};
-use super::{Options, Watch};
-
-/// apiserver `pkg/apis/cel/config.go`, `RuntimeCELCostBudget`.
-const COST_BUDGET: u64 = 10_000_000;
-
-/// apiserver `pkg/apis/cel/config.go`, `RuntimeCELCostBudgetMatchConditions`.
-const MATCH_CONDITIONS_BUDGET: u64 = 2_500_000;
 
 /// apiserver `pkg/apis/cel/config.go`, `MaxEvaluatedMessageExpressionSizeBytes`.
 const MAX_MESSAGE_BYTES: usize = 5 * 1024;
 
 /// apiserver `plugin/policy/validating/dispatcher.go`, `maxAuditAnnotationValueLength`.
 const MAX_ANNOTATION_BYTES: usize = 10 * 1024;
-
-const OUT_OF_BUDGET: &str = "validation failed due to running out of cost budget, no further \
-                             validation rules will be run";
-
-/// The budget is spent; what remains is not evaluated.
-struct OutOfBudget;
-
-/// What is evaluated, on what.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Subject<'a> {
-    pub(super) policy: &'a CompiledPolicy,
-    pub(super) arena: &'a Bump,
-    pub(super) document: &'a Document<'a>,
-    /// Whether the policy may be evaluated again, with other parameters.
-    pub(super) is_repeated: bool,
-}
 
 /// Evaluates a policy; what holds leaves no trace in the result.
 pub(super) fn validate<'a>(
@@ -83,154 +56,7 @@ pub(super) fn validate<'a>(
     evaluated
 }
 
-/// A parameter as expressions read it.
-fn read<'a>(arena: &'a Bump, param: &ParamObject, options: Options<'_>) -> Json<'a> {
-    let object = json::from_value(arena, &param.object);
-    let (group, version) = split(&param.kind.api_version);
-    let numbers = options.resources.numbers(group, version, &param.kind.kind);
-    numbers.map_or(object, |numbers| numbers.apply(arena, object))
-}
-
-/// The values expressions read, and what others that read the same gave.
-#[derive(Clone, Copy)]
-struct Activation<'a> {
-    inputs: &'a Inputs<'a>,
-    shared: &'a Shared<'a>,
-}
-
-struct Run<'a, 'o> {
-    policy: &'a CompiledPolicy,
-    arena: &'a Bump,
-    subject: Subject<'a>,
-    params: Option<Json<'a>>,
-    options: Options<'a>,
-    observer: &'o mut dyn Observer,
-    cost: u64,
-}
-
 impl<'a> Run<'a, '_> {
-    /// What expressions read in a phase; of policies without anything of their own made only once.
-    fn activation(&self, phase: Phase) -> Activation<'a> {
-        let document = self.subject.document;
-        let values = document.phase(phase);
-        let shared = values
-            .shared
-            .get_or_init(|| self.arena.alloc(Shared::new_in(self.arena)));
-        let policy = &self.policy.policy;
-        let is_plain = self.params.is_none()
-            && policy.variables.is_empty()
-            && policy.settings.is_empty()
-            && policy.pods == PodMatching::Object;
-        let inputs = match is_plain {
-            true => values.plain.get_or_init(|| self.inputs(phase, shared)),
-            false => self.inputs(phase, shared),
-        };
-        Activation { inputs, shared }
-    }
-
-    fn inputs(&self, phase: Phase, shared: &'a Shared<'a>) -> &'a Inputs<'a> {
-        let document = self.subject.document;
-        let namespace = match phase {
-            Phase::Conditions => Json::Null,
-            Phase::Decisions => document.namespace_object(self.arena, self.options.cluster),
-        };
-        let params = self.params.unwrap_or(Json::Null);
-        let slots = document.slots(self.arena, self.policy, params, namespace);
-        let names = self
-            .policy
-            .policy
-            .variables
-            .iter()
-            .map(|variable| variable.name.as_str());
-        let variables =
-            names
-                .zip(&self.policy.variables)
-                .map(|(name, variable)| match &variable.program {
-                    Ok(program) if self.is_shared(variable) => {
-                        Variable::new(name, program).sharing(shared)
-                    }
-                    Ok(program) => Variable::new(name, program),
-                    Err(problem) => {
-                        let kind = FaultKind::Message(self.arena.alloc_str(problem));
-                        Variable::failed(name, self.arena.alloc(Fault { kind, node: 0 }))
-                    }
-                });
-        let variables = ArenaVec::from_iter_in(variables, self.arena);
-        self.arena.alloc(Inputs {
-            slots,
-            variables: variables.into_bump_slice(),
-            lookup: Some(self.options.cluster.as_lookup()),
-            authorizer: self.options.authorizer,
-        })
-    }
-
-    /// Says whether an expression may be evaluated again for the same request, to the same value.
-    fn is_shared(&self, expression: &Expression) -> bool {
-        (self.subject.is_repeated || expression.is_common()) && expression.is_of_the_request()
-    }
-
-    /// Evaluates one expression within a budget. The inner error is the expression's.
-    fn expression(
-        &mut self,
-        expression: &'a Expression,
-        Activation { inputs, shared }: Activation<'a>,
-        budget: &mut u64,
-    ) -> Result<Result<Value<'a>, String>, OutOfBudget> {
-        let program = match &expression.program {
-            Ok(program) => program,
-            Err(problem) => return Ok(Err(format!("compilation error: {problem}"))),
-        };
-        let limits = Limits {
-            is_expired: self.options.is_expired,
-            ..Limits::default()
-        };
-        let evaluate = || evaluate(program, inputs, self.arena, limits, &mut Unobserved);
-        let Evaluation { value, cost } = match self.is_shared(expression) {
-            true => shared.outcome(program, evaluate),
-            false => evaluate(),
-        };
-        self.cost = self.cost.saturating_add(cost);
-        *budget = budget.checked_sub(cost).ok_or(OutOfBudget)?;
-        Ok(value.map_err(|fault| {
-            format!(
-                "expression '{}' resulted in error: {fault}",
-                expression.text
-            )
-        }))
-    }
-
-    /// One condition that does not hold decides, whatever errors the others have.
-    fn conditions_hold(&mut self) -> Result<bool, String> {
-        if self.policy.match_conditions.is_empty() {
-            return Ok(true);
-        }
-        let inputs = self.activation(Phase::Conditions);
-        let mut budget = MATCH_CONDITIONS_BUDGET;
-        let mut errors = Vec::new();
-        for condition in &self.policy.match_conditions {
-            match self.expression(&condition.expression, inputs, &mut budget) {
-                Ok(Ok(Value::Bool(false))) => return Ok(false),
-                Ok(Ok(_)) => {}
-                Ok(Err(message)) => errors.push(message),
-                Err(OutOfBudget) => {
-                    errors = vec![OUT_OF_BUDGET.to_owned()];
-                    break;
-                }
-            }
-        }
-        match (errors.as_slice(), self.policy.failure_policy()) {
-            ([], _) => Ok(true),
-            (_, FailurePolicy::Ignore) => {
-                errors
-                    .iter()
-                    .for_each(|message| self.observer.failed(self.policy, message));
-                Ok(false)
-            }
-            ([only], FailurePolicy::Fail) => Err(only.clone()),
-            (several, FailurePolicy::Fail) => Err(format!("[{}]", several.join(", "))),
-        }
-    }
-
     fn validations(&mut self, inputs: Activation<'a>) -> Result<Vec<Finding>, OutOfBudget> {
         let policy = self.policy;
         let mut budget = COST_BUDGET;
@@ -320,20 +146,6 @@ impl<'a> Run<'a, '_> {
                     return;
                 }
             }
-        }
-    }
-
-    /// The finding for an error: none under a policy that fails open.
-    fn error(&mut self, validation: Option<usize>, message: String) -> Vec<Finding> {
-        self.observer.failed(self.policy, &message);
-        match self.policy.failure_policy() {
-            FailurePolicy::Ignore => Vec::new(),
-            FailurePolicy::Fail => vec![Finding {
-                validation,
-                outcome: Outcome::Error,
-                message,
-                reason: Reason::Invalid,
-            }],
         }
     }
 }

@@ -27,10 +27,51 @@ pub struct PolicySet {
     policies: Vec<Arc<CompiledPolicy>>,
     /// Every binding read, in order of name.
     bindings: Vec<Arc<Binding>>,
-    /// The validating policies in force, in order of name.
-    validating: Vec<BoundPolicy>,
-    index: Index,
+    /// The validating policies in force.
+    validating: InForce,
+    /// The mutating policies in force.
+    mutating: InForce,
     params: Params,
+}
+
+/// The policies of one kind that are in force.
+#[derive(Debug, Default)]
+struct InForce {
+    /// In order of name.
+    policies: Vec<BoundPolicy>,
+    index: Index,
+}
+
+impl InForce {
+    /// Links the policies of a kind with their bindings; both in order of name.
+    fn link(kind: PolicyKind, policies: &[Arc<CompiledPolicy>], bindings: &[Arc<Binding>]) -> Self {
+        let mut by_policy: FxHashMap<&str, Vec<Arc<Binding>>> = FxHashMap::default();
+        for binding in bindings.iter().filter(|it| it.kind == kind) {
+            by_policy
+                .entry(&binding.policy_name)
+                .or_default()
+                .push(Arc::clone(binding));
+        }
+        let of_kind = |policy: &&Arc<CompiledPolicy>| {
+            let policy = &policy.policy;
+            policy.kind == kind
+                && policy.scope == PolicyScope::Request
+                && (kind == PolicyKind::Validating || policy.mutate)
+        };
+        let policies: Vec<BoundPolicy> = policies
+            .iter()
+            .filter(of_kind)
+            .filter_map(|policy| {
+                let bindings = by_policy.remove(policy.policy.name.as_str())?;
+                Some(BoundPolicy {
+                    policy: Arc::clone(policy),
+                    bindings,
+                })
+            })
+            .collect();
+        let index = Index::of(&policies);
+        InForce { policies, index }
+    }
 }
 
 /// A policy with the bindings that put it in force.
@@ -145,55 +186,37 @@ impl PolicySet {
         bindings: Vec<Arc<Binding>>,
         params: Vec<ParamObject>,
     ) -> PolicySet {
-        let mut by_policy: FxHashMap<&str, Vec<Arc<Binding>>> = FxHashMap::default();
-        for binding in bindings
-            .iter()
-            .filter(|it| it.kind == PolicyKind::Validating)
-        {
-            by_policy
-                .entry(&binding.policy_name)
-                .or_default()
-                .push(Arc::clone(binding));
-        }
-        let validating: Vec<BoundPolicy> = policies
-            .iter()
-            .filter(|policy| {
-                policy.policy.kind == PolicyKind::Validating
-                    && policy.policy.scope == PolicyScope::Request
-            })
-            .filter_map(|policy| {
-                let bindings = by_policy.remove(policy.policy.name.as_str())?;
-                Some(BoundPolicy {
-                    policy: Arc::clone(policy),
-                    bindings,
-                })
-            })
-            .collect();
-        let index = Index::of(&validating);
+        let validating = InForce::link(PolicyKind::Validating, &policies, &bindings);
+        let mutating = InForce::link(PolicyKind::Mutating, &policies, &bindings);
         PolicySet {
             policies,
             bindings,
             validating,
-            index,
+            mutating,
             params: Params::new(params),
         }
     }
 
-    /// Returns the policies whose rules may match an operation on a resource, in order of name.
+    /// Returns the policies of a kind whose rules may match an operation on a resource, in order of name.
     ///
     /// `resource` is the plural name, with `/subresource` if there is one.
     pub fn candidates<'s>(
         &'s self,
+        kind: PolicyKind,
         group: &str,
         version: &str,
         resource: &str,
         operation: Operation,
     ) -> impl Iterator<Item = Candidate<'s>> + use<'s> {
-        let version = self.index.version(version);
-        let entries = self.index.entries(group, resource);
+        let InForce { policies, index } = match kind {
+            PolicyKind::Validating => &self.validating,
+            PolicyKind::Mutating => &self.mutating,
+        };
+        let version = index.version(version);
+        let entries = index.entries(group, resource);
         entries.filter_map(move |entry| {
             Some(Candidate {
-                bound: self.validating.get(entry.at)?,
+                bound: policies.get(entry.at)?,
                 certainty: entry.matches(operation, version)?,
             })
         })
@@ -211,7 +234,12 @@ impl PolicySet {
 
     /// Returns the validating policies in force, in order of name.
     pub fn validating(&self) -> &[BoundPolicy] {
-        &self.validating
+        &self.validating.policies
+    }
+
+    /// Returns the mutating policies in force, in order of name.
+    pub fn mutating(&self) -> &[BoundPolicy] {
+        &self.mutating.policies
     }
 
     /// Returns the same set with other parameters.

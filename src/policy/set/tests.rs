@@ -181,9 +181,15 @@ fn the_index_finds_resources_subresources_and_patterns() {
         .collect();
     let set = build(&files, &PolicySet::default()).set;
     let found = |group: &str, resource: &str| -> Vec<String> {
-        set.candidates(group, "v1", resource, Operation::Create)
-            .map(|it| it.bound.policy.policy.name.clone())
-            .collect()
+        set.candidates(
+            PolicyKind::Validating,
+            group,
+            "v1",
+            resource,
+            Operation::Create,
+        )
+        .map(|it| it.bound.policy.policy.name.clone())
+        .collect()
     };
     assert_eq!(
         found("apps", "deployments"),
@@ -196,7 +202,13 @@ fn the_index_finds_resources_subresources_and_patterns() {
     assert_eq!(found("", "pods"), ["every-scale", "everything", "pods"]);
     assert_eq!(found("batch", "jobs"), ["every-scale", "everything"]);
     // What a rule says in words is known; what it says in patterns is to be looked at.
-    let deleted = set.candidates("apps", "v1", "deployments", Operation::Delete);
+    let deleted = set.candidates(
+        PolicyKind::Validating,
+        "apps",
+        "v1",
+        "deployments",
+        Operation::Delete,
+    );
     let deleted: Vec<_> = deleted
         .map(|it| (it.bound.policy.policy.name.as_str(), it.certainty))
         .collect();
