@@ -12,6 +12,7 @@ pub mod authorizer;
 pub mod cluster;
 mod documents;
 mod matching;
+pub mod mutating;
 pub mod observer;
 mod params;
 pub mod respond;
@@ -75,6 +76,9 @@ pub enum EngineError {
     /// Another part of the request is no document.
     #[error("the request is unusable: {0}")]
     Request(#[source] JsonError),
+    /// `object` cannot be changed, because it cannot be read.
+    #[error("request.object is unusable: {0}")]
+    Unreadable(String),
 }
 
 /// Decides a request by the validating policies of `set`.

@@ -234,6 +234,12 @@ impl Schemas {
         table::read(table::TEXT)
     }
 
+    /// Returns the same, read once in a process.
+    pub fn built_in_shared() -> &'static Self {
+        static SCHEMAS: std::sync::LazyLock<Schemas> = std::sync::LazyLock::new(Schemas::built_in);
+        &SCHEMAS
+    }
+
     /// Adds the kinds that a CustomResourceDefinition defines, one for each version it serves.
     pub fn define(&mut self, crd: &Value) -> Result<(), SchemaError> {
         structural::define(self, crd)

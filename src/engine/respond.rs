@@ -6,6 +6,7 @@ use crate::admission::response::{AdmissionResponse, Outcome};
 use crate::admission::status::{Status, StatusReason};
 use crate::policy::model::{Reason, ValidationAction};
 
+use super::mutating::{Mutated, Refusal};
 use super::verdict::{Decision, Verdict};
 
 /// Whether denials are carried out.
@@ -31,6 +32,75 @@ pub fn respond<'u>(uid: &'u str, verdict: &Verdict, mode: Mode) -> AdmissionResp
         outcome: outcome(verdict, mode),
         warnings: limited(warnings(verdict, mode)),
         audit_annotations: audit_annotations(verdict, mode),
+    }
+}
+
+/// Most of a patch that is shown in a warning, in bytes.
+const MAX_SHOWN_PATCH: usize = 200;
+
+/// As much of a patch as an annotation of the API server's own policies may have.
+const MAX_RECORDED_PATCH: usize = 10 * 1024;
+
+/// Makes the answer to a request whose object was to be changed.
+pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> AdmissionResponse<'u> {
+    let verdict = &mutated.verdict;
+    let mut response = AdmissionResponse {
+        uid,
+        outcome: mutation_outcome(mutated, mode),
+        warnings: warnings(verdict, mode),
+        audit_annotations: audit_annotations(verdict, mode),
+    };
+    let patch = match mutated.patch.is_empty() || mutated.is_denied() {
+        true => None,
+        false => serde_json::to_string(&mutated.patch).ok(),
+    };
+    match (patch, mode) {
+        (Some(patch), Mode::Enforce) => response.outcome = Outcome::Patched(patch.into_bytes()),
+        (Some(patch), Mode::Audit) => {
+            let shown = beginning(&patch, MAX_SHOWN_PATCH);
+            let warning = format!("[audit] would be patched: {shown}");
+            response.warnings.push(warning);
+            let recorded = beginning(&patch, MAX_RECORDED_PATCH).to_owned();
+            response
+                .audit_annotations
+                .push(("patch".to_owned(), recorded));
+        }
+        (None, _) => {}
+    }
+    response.warnings = limited(response.warnings);
+    response
+}
+
+fn beginning(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes))
+        .unwrap_or_default()
+}
+
+fn mutation_outcome(mutated: &Mutated, mode: Mode) -> Outcome {
+    if mode == Mode::Audit {
+        return Outcome::Allowed;
+    }
+    match (&mutated.refusal, denial(&mutated.verdict)) {
+        (Some(Refusal::Internal(problem)), _) => Outcome::Denied(Status::new(
+            StatusReason::InternalError,
+            format!("Internal error occurred: {problem}"),
+        )),
+        (Some(Refusal::Unavailable(problem)), _) => Outcome::Denied(Status::new(
+            StatusReason::ServiceUnavailable,
+            problem.clone(),
+        )),
+        // Upstream's code is that of a refusal, its reason that of the first error.
+        (None, Some(message)) => {
+            let mut denials = mutated.verdict.decisions.iter().filter(|it| it.is_denial());
+            let reason = denials
+                .next()
+                .map_or(Reason::Forbidden, |first| first.reason);
+            Outcome::Denied(Status {
+                code: StatusReason::Forbidden.code(),
+                ..Status::new(status_reason(reason), message)
+            })
+        }
+        (None, None) => Outcome::Allowed,
     }
 }
 

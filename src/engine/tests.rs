@@ -1,6 +1,7 @@
 //! Requests against policies: what applies, what is decided, how it is worded.
 
 mod equivalents;
+mod mutating;
 mod sharing;
 
 use serde_json::{Value, json};

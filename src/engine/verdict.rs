@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cel::value::quote::quote;
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{Binding, FailurePolicy, Reason, ValidationAction};
+use crate::policy::model::{Binding, FailurePolicy, PolicyKind, Reason, ValidationAction};
 
 /// Everything the policies say about a request.
 #[derive(Debug, Default)]
@@ -136,9 +137,19 @@ impl Decision {
     }
 
     /// Returns the denial's text as the API server words it, without the object it names first
-    /// (apiserver `plugin/policy/validating/dispatcher.go`, `Dispatch`).
+    /// (apiserver `plugin/policy/validating/dispatcher.go`, `Dispatch`; of a mutating policy
+    /// `plugin/policy/generic/policy_dispatcher.go`, `PolicyError`).
     pub fn upstream_message(&self) -> String {
         let policy = &self.policy.policy.name;
+        if self.policy.policy.kind == PolicyKind::Mutating {
+            let message = &self.message;
+            return match &self.binding {
+                Some(binding) => {
+                    format!("policy '{policy}' with binding '{binding}' denied request: {message}")
+                }
+                None => format!("policy {} denied request: {message}", quote(policy)),
+            };
+        }
         match &self.binding {
             Some(binding) => format!(
                 "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {}",
@@ -175,7 +186,10 @@ impl Decision {
             outcome: Outcome::Error,
             actions: vec![ValidationAction::Deny],
             message: format!("failed to configure {what}: {problem}"),
-            reason: Reason::Invalid,
+            reason: match policy.policy.kind {
+                PolicyKind::Validating => Reason::Invalid,
+                PolicyKind::Mutating => Reason::Forbidden,
+            },
         })
     }
 }

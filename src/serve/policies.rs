@@ -16,12 +16,14 @@ use crate::cel::eval::IsExpired;
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::Objects;
-use crate::engine::respond::{Mode, respond};
+use crate::engine::mutating::{self, Defaults, Mutating};
+use crate::engine::respond::{Mode, respond, respond_mutated};
 use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{Binding, FailurePolicy, PolicyKind};
 use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
+use crate::schema::Schemas;
 use crate::sources::{self, Texts};
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
 use crate::webhook::permits;
@@ -31,6 +33,12 @@ pub type Load = dyn Fn() -> Texts + Send + Sync;
 
 /// How many findings are named where there is one line for all.
 const MOST_NAMED: usize = 5;
+
+/// Objects come with their defaults, and what a policy sees of those before it has them, too.
+const MUTATING: Mutating<'static> = Mutating {
+    schemas: &Schemas::built_in_shared,
+    defaults: Defaults::Applied,
+};
 
 /// Decides reviews by policies that can be exchanged at any time.
 pub struct Policies {
@@ -134,12 +142,10 @@ impl Policies {
             let description = description.replace('\n', " ");
             format!("{}  {description}", policy.policy.name)
         };
-        loaded
-            .set
-            .validating()
-            .iter()
-            .map(|bound| line(&bound.policy))
-            .collect()
+        let validating = loaded.set.validating().iter();
+        let mutating = loaded.set.mutating().iter();
+        let in_force = validating.chain(mutating);
+        in_force.map(|bound| line(&bound.policy)).collect()
     }
 }
 
@@ -153,7 +159,8 @@ impl Loaded {
             .map(|policy| format!("`{}`", policy.policy.name))
             .collect();
         let kept: Vec<String> = self.kept.iter().map(|name| format!("`{name}`")).collect();
-        let mut summary = format!("{} policies in force", self.set.validating().len());
+        let in_force = self.set.validating().len() + self.set.mutating().len();
+        let mut summary = format!("{in_force} policies in force");
         for (names, state) in [
             (kept, "kept at their last good version"),
             (faulty, "faulty"),
@@ -282,15 +289,6 @@ impl Admission for Policies {
         deadline: Instant,
     ) -> Result<Vec<u8>, Refusal> {
         let request = review::parse(body).map_err(|error| malformed(&error))?;
-        if endpoint.phase == Phase::Mutate {
-            return Err(Refusal {
-                status: 501,
-                reason: "NotImplemented",
-                message: "mutating policies are not applied; remove this webhook from the \
-                          MutatingWebhookConfiguration"
-                    .to_owned(),
-            });
-        }
         let loaded = self.loaded.load();
         let deadline = Deadline::new(deadline);
         let options = Options {
@@ -300,6 +298,11 @@ impl Admission for Policies {
             is_expired: Some(&deadline),
             select: Select::Only(endpoint.failure_policy),
         };
+        if endpoint.phase == Phase::Mutate {
+            let mutated = mutating::mutate(&loaded.set, &request, options, MUTATING);
+            let mutated = mutated.map_err(|error| unusable(&error))?;
+            return Ok(respond_mutated(&request.uid, &mutated, self.mode).to_json());
+        }
         let verdict =
             engine::validate(&loaded.set, &request, options).map_err(|error| unusable(&error))?;
         if verdict.matched == 0 {

@@ -8,8 +8,10 @@
 //! first denial, `warnings`, the policies' `auditAnnotations`, the violations that are recorded
 //! (`validationFailure`) and `patched`; or `id` and `error`.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::admission::resources::{CrdError, Resources};
@@ -21,12 +23,14 @@ use crate::cli::{Exit, note, parallel};
 use crate::diagnostics::Diagnostic;
 use crate::engine::authorizer::Rules;
 use crate::engine::cluster::Objects;
+use crate::engine::mutating::{self, Defaults, Mutating, Refusal};
 use crate::engine::respond::{self, Mode};
 use crate::engine::verdict::{Decision, Verdict};
-use crate::engine::{self, Options, Select};
-use crate::policy::model::{Documents, PolicyKind, ValidationAction};
+use crate::engine::{self, EngineError, Options, Select};
+use crate::policy::model::{Documents, ValidationAction};
 use crate::policy::read;
 use crate::policy::set::PolicySet;
+use crate::schema::{SchemaError, Schemas};
 use crate::sources::files;
 use crate::text::Source;
 
@@ -80,7 +84,8 @@ fn decide(case: &Value) -> Result<Value, String> {
         // Everything that is no definition defines nothing.
         let _: Result<(), CrdError> = resources.define(object);
     }
-    let cluster = Objects::new(around);
+    let cluster = Objects::new(around.clone());
+    let schemas = OnceCell::new();
     let rules = match case.pointer("/authorizer/rules") {
         Some(rules) => {
             Rules::read(rules).map_err(|error| format!("`authorizer.rules`: {error}"))?
@@ -96,7 +101,42 @@ fn decide(case: &Value) -> Result<Value, String> {
         is_expired: None,
         select: Select::All,
     };
-    let verdict = engine::validate(&set, &request, options).map_err(|error| error.to_string())?;
+    let problem = |error: EngineError| error.to_string();
+    let is_defaulted = case.get("defaults") == Some(&Value::Bool(true));
+    let mutating = Mutating {
+        schemas: &|| schemas.get_or_init(|| schemas_of(&around)),
+        defaults: match is_defaulted {
+            true => Defaults::Applied,
+            false => Defaults::Omitted,
+        },
+    };
+    let mutated = mutating::mutate(&set, &request, options, mutating).map_err(problem)?;
+    if mutated.is_denied() {
+        let message = match &mutated.refusal {
+            Some(Refusal::Internal(message)) => Some(format!("Internal error occurred: {message}")),
+            Some(Refusal::Unavailable(message)) => Some(message.clone()),
+            None => mutated
+                .verdict
+                .decisions
+                .first()
+                .map(Decision::upstream_message),
+        };
+        return Ok(json!({
+            "id": case.get("id"), "allowed": false, "message": message, "warnings": [],
+            "auditAnnotations": {}, "validationFailure": null, "patched": null,
+        }));
+    }
+    let changed = match &mutated.object {
+        Some(object) => {
+            Some(RawValue::from_string(object.to_string()).map_err(|it| it.to_string())?)
+        }
+        None => None,
+    };
+    let request = AdmissionRequest {
+        object: changed.as_deref().or(request.object),
+        ..request
+    };
+    let verdict = engine::validate(&set, &request, options).map_err(problem)?;
     Ok(json!({
         "id": case.get("id"),
         "allowed": !verdict.is_denied(),
@@ -104,8 +144,18 @@ fn decide(case: &Value) -> Result<Value, String> {
         "warnings": respond::warnings(&verdict, Mode::Enforce),
         "auditAnnotations": audit_annotations(&verdict),
         "validationFailure": validation_failure(&verdict),
-        "patched": null,
+        "patched": mutated.object,
     }))
+}
+
+/// The schemas of Kubernetes' kinds and of the definitions in a case.
+fn schemas_of(around: &[Value]) -> Schemas {
+    let mut schemas = Schemas::built_in_shared().clone();
+    for object in around {
+        // Everything that is no definition defines nothing.
+        let _: Result<(), SchemaError> = schemas.define(object);
+    }
+    schemas
 }
 
 /// The annotations that policies make.
@@ -144,13 +194,6 @@ fn policies(case: &Value) -> Result<PolicySet, String> {
     let text: Vec<String> = documents.map(Value::to_string).collect();
     let source = Source::new("case.yaml", text.join("\n---\n"));
     let (documents, _): (Documents, Vec<Diagnostic>) = read::read(&source);
-    if documents
-        .policies
-        .iter()
-        .any(|policy| policy.kind == PolicyKind::Mutating)
-    {
-        return Err("mutating policies are not run".to_owned());
-    }
     let version = match case.get("version") {
         None | Some(Value::Null) => KubernetesVersion::default(),
         Some(Value::String(text)) => text

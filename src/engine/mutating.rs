@@ -1,0 +1,450 @@
+//! Changes an object by the mutating policies that match it.
+//!
+//! Semantics: apiserver `plugin/policy/generic/policy_dispatcher.go`, `Dispatch`, and
+//! `plugin/policy/mutating/dispatcher.go`, `dispatchInvocations`: which policies match is settled on the
+//! object as it came, each then sees what those before it have made of it, match conditions included.
+//! If a policy has run, those with `reinvocationPolicy: IfNeeded` run once more, as they do when the API
+//! server passes the object through its plugins a second time.
+//!
+//! DIVERGES: a policy that changes what an object is (its name, namespace, uid, `apiVersion` or `kind`)
+//! is an error of that policy.
+
+mod values;
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use serde_json::Value as Object;
+
+use crate::admission::defaults;
+use crate::admission::review::AdmissionRequest;
+use crate::cel::value::Value;
+use crate::json;
+use crate::patch::json::{Applied, Operation};
+use crate::patch::{self, merge, strict};
+use crate::policy::compile::CompiledPolicy;
+use crate::policy::model::{
+    Binding, FailurePolicy, Mutation, ParamObject, PolicyKind, Reading, Reason, ReinvocationPolicy,
+};
+use crate::policy::set::PolicySet;
+use crate::schema::{Kind, Schemas};
+
+use super::activation::{Document, Phase};
+use super::documents::Documents;
+use super::matching::{self, Target};
+use super::observer::{Observer, Unwatched};
+use super::params::{self, Params};
+use super::run::{COST_BUDGET, OUT_OF_BUDGET, OutOfBudget, Run, Subject, read};
+use super::verdict::{Decision, Outcome, Verdict};
+use super::{EngineError, Options, arena_bytes, is_selected};
+
+/// How objects are changed.
+#[derive(Clone, Copy)]
+pub struct Mutating<'s> {
+    /// What kinds look like; asked for only if something is to be changed.
+    pub schemas: &'s dyn Fn() -> &'s Schemas,
+    /// Whether what a change leaves out is filled in, as the API server fills it in.
+    pub defaults: Defaults,
+}
+
+/// Whether defaults are filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defaults {
+    /// After each change.
+    Applied,
+    /// Not at all.
+    Omitted,
+}
+
+/// What came of a request.
+#[derive(Debug, Default)]
+pub struct Mutated {
+    /// Errors of policies that fail closed.
+    pub verdict: Verdict,
+    /// Why the request is refused, whatever the failure policies.
+    pub refusal: Option<Refusal>,
+    /// The object as it is now, if a mutation was applied, even to no effect.
+    pub object: Option<Object>,
+    /// What has changed; empty if nothing has, or if the request is refused.
+    pub patch: Vec<Operation>,
+}
+
+/// A fault that refuses a request whatever the failure policy of the policy that it is found with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The object cannot be read as one of its kind any more.
+    Internal(String),
+    /// The schema of the kind is not known.
+    Unavailable(String),
+}
+
+impl Mutated {
+    /// Says whether the request is rejected.
+    pub fn is_denied(&self) -> bool {
+        self.refusal.is_some() || self.verdict.is_denied()
+    }
+}
+
+/// Changes the object of a request by the mutating policies of `set`.
+pub fn mutate(
+    set: &PolicySet,
+    request: &AdmissionRequest<'_>,
+    options: Options<'_>,
+    mutating: Mutating<'_>,
+) -> Result<Mutated, EngineError> {
+    mutate_observed(set, request, options, mutating, &mut Unwatched)
+}
+
+/// Changes an object as [`mutate`] does, and tells `observer` what is evaluated on the way.
+pub fn mutate_observed(
+    set: &PolicySet,
+    request: &AdmissionRequest<'_>,
+    options: Options<'_>,
+    mutating: Mutating<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Mutated, EngineError> {
+    let target = Target::of(request, options.resources);
+    let mut candidates = matching::candidates(set, PolicyKind::Mutating, &target)
+        .filter(|(bound, _)| is_selected(bound, options))
+        .peekable();
+    let mut mutated = Mutated::default();
+    if candidates.peek().is_none() {
+        return Ok(mutated);
+    }
+    let arena = Bump::with_capacity(arena_bytes(request));
+    let document = arena.alloc(Document::parse(&arena, request, options)?);
+    let mut documents = Documents::new(&arena, request, options, document);
+    let mut invocations = Vec::new();
+    for (bound, version) in candidates {
+        let policy = &bound.policy;
+        if !matching::policy_matches(policy, &target, document, options.cluster) {
+            continue;
+        }
+        mutated.verdict.matched += 1;
+        if let Some(problem) = unusable(policy, documents.get(&version), document) {
+            let decision = Decision::configuration_error(policy, None, &problem);
+            mutated.verdict.decisions.extend(decision);
+            continue;
+        }
+        for binding in &bound.bindings {
+            if !matching::binding_matches(binding, &target, document, options.cluster) {
+                continue;
+            }
+            match invoked(set, policy, binding, document) {
+                Ok(found) => invocations.extend(found),
+                Err(problem) => {
+                    let error = Decision::configuration_error(policy, Some(binding), &problem);
+                    mutated.verdict.decisions.extend(error);
+                }
+            }
+        }
+    }
+    let Some(before) = request.object.filter(|_| !invocations.is_empty()) else {
+        return Ok(mutated);
+    };
+    let before: Object = serde_json::from_str(before.get())
+        .map_err(|error| EngineError::Unreadable(error.to_string()))?;
+    let mut changing = Changing {
+        arena: &arena,
+        request,
+        options,
+        mutating,
+        document,
+        object: before.clone(),
+        has_run: false,
+        mutated,
+    };
+    changing.run_all(&invocations, observer);
+    Ok(changing.finish(&before))
+}
+
+/// Says why a policy that matches cannot be used.
+fn unusable<'a>(
+    policy: &CompiledPolicy,
+    wanted: Result<&Document<'a>, String>,
+    given: &Document<'a>,
+) -> Option<String> {
+    match wanted {
+        _ if policy.configuration_error.is_some() => Some("the policy is not valid".to_owned()),
+        Ok(same) if std::ptr::eq(same, given) => None,
+        // What is changed in another version would have to be converted back.
+        Ok(_) => Some("the object is not changed in another version than it came in".to_owned()),
+        Err(problem) => Some(problem),
+    }
+}
+
+/// A policy to run, for a binding and a parameter.
+struct Invocation<'s> {
+    policy: &'s Arc<CompiledPolicy>,
+    binding: &'s Binding,
+    param: Option<&'s ParamObject>,
+}
+
+fn invoked<'s>(
+    set: &'s PolicySet,
+    policy: &'s Arc<CompiledPolicy>,
+    binding: &'s Binding,
+    document: &Document<'_>,
+) -> Result<Vec<Invocation<'s>>, String> {
+    // DIVERGES: as for validating policies, a typing error in a file does not switch its policy off.
+    if binding.reading == Reading::Faulty {
+        return Err("the binding is not valid".to_owned());
+    }
+    let of = |param| Invocation {
+        policy,
+        binding,
+        param,
+    };
+    Ok(match params::collect(set, policy, binding, document)? {
+        Params::None => vec![of(None)],
+        Params::These(params) => params.into_iter().map(Some).map(of).collect(),
+    })
+}
+
+/// Why a mutation is not applied.
+enum Failure {
+    /// An error under the policy's failure policy.
+    Policy(String),
+    /// One of the request.
+    Request(Refusal),
+}
+
+/// An object on its way through the policies.
+struct Changing<'a, 's> {
+    arena: &'a Bump,
+    request: &'a AdmissionRequest<'a>,
+    options: Options<'a>,
+    mutating: Mutating<'s>,
+    document: &'a Document<'a>,
+    object: Object,
+    /// Whether a mutation was applied, even to no effect.
+    has_run: bool,
+    mutated: Mutated,
+}
+
+impl<'a> Changing<'a, '_> {
+    /// Runs every invocation, and those that want it once more.
+    fn run_all(&mut self, invocations: &[Invocation<'a>], observer: &mut dyn Observer) {
+        let mut again = Vec::new();
+        for invocation in invocations {
+            let has_applied = self.run(invocation, observer);
+            if self.mutated.refusal.is_some() {
+                return;
+            }
+            let policy = &invocation.policy.policy;
+            if has_applied && policy.reinvocation_policy == ReinvocationPolicy::IfNeeded {
+                again.push(invocation);
+            }
+        }
+        if !self.has_run || self.mutated.is_denied() {
+            return;
+        }
+        for invocation in again {
+            self.run(invocation, observer);
+            if self.mutated.refusal.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Runs a policy; says whether its conditions hold.
+    fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) -> bool {
+        let policy = &**invocation.policy;
+        match self.evaluation(invocation, observer).conditions_hold() {
+            Ok(true) => observer.applies(policy),
+            Ok(false) => return false,
+            Err(message) => {
+                self.fail(invocation, None, message, observer);
+                return false;
+            }
+        }
+        for (at, mutation) in policy.policy.mutations.iter().enumerate() {
+            match self.applied(invocation, (at, mutation), observer) {
+                Ok(object) => self.accept(object),
+                Err(Failure::Policy(message)) => self.fail(invocation, Some(at), message, observer),
+                Err(Failure::Request(refusal)) => {
+                    self.mutated.refusal = Some(refusal);
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Tells what has become of the object, and how it is told to the API server.
+    fn finish(self, before: &Object) -> Mutated {
+        let Changing {
+            mut mutated,
+            object,
+            has_run,
+            ..
+        } = self;
+        if mutated.is_denied() || !has_run {
+            return mutated;
+        }
+        let patch = patch::diff::diff(before, &object);
+        // What does not apply would be an error of the API server's, whatever the failure policy.
+        match patch::json::apply(before, &patch) {
+            Ok(Applied::Changed(applied)) if applied == object => mutated.patch = patch,
+            _ => {
+                let problem = "the patch does not give the object that the policies made";
+                mutated.refusal = Some(Refusal::Internal(problem.to_owned()));
+            }
+        }
+        mutated.object = Some(object);
+        mutated
+    }
+
+    fn evaluation<'o>(
+        &self,
+        invocation: &Invocation<'a>,
+        observer: &'o mut dyn Observer,
+    ) -> Run<'a, 'o> {
+        let policy = invocation.policy;
+        let subject = Subject {
+            policy,
+            arena: self.arena,
+            document: self.document,
+            is_repeated: false,
+        };
+        let options = self.options;
+        Run {
+            policy,
+            arena: self.arena,
+            subject,
+            params: invocation
+                .param
+                .map(|param| read(self.arena, param, options)),
+            options,
+            observer,
+            cost: 0,
+        }
+    }
+
+    /// Returns the object with a mutation applied. Each has a budget of its own.
+    fn applied(
+        &mut self,
+        invocation: &Invocation<'a>,
+        (at, mutation): (usize, &Mutation),
+        observer: &mut dyn Observer,
+    ) -> Result<Object, Failure> {
+        let Some(expression) = invocation.policy.mutations.get(at) else {
+            return Err(Failure::Policy("the mutation is not compiled".to_owned()));
+        };
+        let mut run = self.evaluation(invocation, observer);
+        let inputs = run.activation(Phase::Decisions);
+        let mut budget = COST_BUDGET;
+        let result = run.expression(expression, inputs, &mut budget);
+        let cost = run.cost;
+        self.mutated.verdict.cost = self.mutated.verdict.cost.saturating_add(cost);
+        let value = match result {
+            Ok(Ok(value)) => value,
+            Ok(Err(message)) => return Err(Failure::Policy(message)),
+            Err(OutOfBudget) => return Err(Failure::Policy(OUT_OF_BUDGET.to_owned())),
+        };
+        let object = match mutation {
+            Mutation::JsonPatch(_) => self.patched(value)?,
+            Mutation::ApplyConfiguration(_) => self.merged(value)?,
+        };
+        match identity_changed(&self.object, &object) {
+            Some(field) => Err(Failure::Policy(format!(
+                "a mutation must not change {field}, which says what the object is"
+            ))),
+            None => Ok(object),
+        }
+    }
+
+    fn patched(&self, value: Value<'_>) -> Result<Object, Failure> {
+        let operations = values::operations(value).map_err(Failure::Policy)?;
+        let applied = patch::json::apply(&self.object, &operations)
+            .map_err(|error| Failure::Policy(format!("JSON Patch: {error}")))?;
+        let Applied::Changed(object) = applied else {
+            // Upstream applies nothing of a patch one of whose tests fails, and says nothing.
+            return Ok(self.object.clone());
+        };
+        let schemas = (self.mutating.schemas)();
+        strict::check(schemas, &self.kind(), &object)
+            .map_err(|error| Failure::Request(Refusal::Internal(error.to_string())))?;
+        Ok(object)
+    }
+
+    fn merged(&self, value: Value<'_>) -> Result<Object, Failure> {
+        let configuration = values::configuration(value).map_err(Failure::Policy)?;
+        let schemas = (self.mutating.schemas)();
+        merge::merge(schemas, &self.kind(), &self.object, &configuration).map_err(|error| {
+            match error {
+                merge::MergeError::UnknownKind(_) => {
+                    Failure::Request(Refusal::Unavailable(error.to_string()))
+                }
+                other => Failure::Policy(format!("error applying patch: {other}")),
+            }
+        })
+    }
+
+    fn kind(&self) -> Kind {
+        let kind = &self.request.kind;
+        Kind {
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            kind: kind.kind.to_string(),
+        }
+    }
+
+    /// Goes on with a changed object.
+    fn accept(&mut self, mut object: Object) {
+        self.has_run = true;
+        if let (Object::Object(fields), Defaults::Applied) = (&mut object, self.mutating.defaults) {
+            defaults::apply(fields);
+        }
+        if object == self.object {
+            return;
+        }
+        let parsed = json::from_value(self.arena, &object);
+        let objects = [parsed, self.document.old_object];
+        // The request was read before, and is the same.
+        if let Ok(document) = Document::with(self.arena, self.request, self.options, objects) {
+            self.document = self.arena.alloc(document);
+        }
+        self.object = object;
+    }
+
+    fn fail(
+        &mut self,
+        invocation: &Invocation<'_>,
+        at: Option<usize>,
+        message: String,
+        observer: &mut dyn Observer,
+    ) {
+        let policy = invocation.policy;
+        observer.failed(policy, &message);
+        if policy.failure_policy() == FailurePolicy::Ignore {
+            return;
+        }
+        self.mutated.verdict.decisions.push(Decision {
+            policy: Arc::clone(policy),
+            binding: Some(invocation.binding.name.clone()),
+            validation: at,
+            outcome: Outcome::Error,
+            actions: vec![crate::policy::model::ValidationAction::Deny],
+            message,
+            reason: Reason::Invalid,
+        });
+    }
+}
+
+/// Returns the field that tells what an object is, if it had a value and has another now.
+fn identity_changed(before: &Object, after: &Object) -> Option<&'static str> {
+    const FIELDS: [(&str, &str); 5] = [
+        ("apiVersion", "/apiVersion"),
+        ("kind", "/kind"),
+        ("metadata.name", "/metadata/name"),
+        ("metadata.namespace", "/metadata/namespace"),
+        ("metadata.uid", "/metadata/uid"),
+    ];
+    let is_changed = |(_, at): &&(&str, &str)| {
+        before
+            .pointer(at)
+            .is_some_and(|value| !value.is_null() && Some(value) != after.pointer(at))
+    };
+    FIELDS.iter().find(is_changed).map(|(name, _)| *name)
+}

@@ -1,0 +1,232 @@
+//! Policies that change objects.
+
+use super::*;
+use crate::engine::mutating::{Defaults, Mutated, Mutating, Refusal, mutate};
+use crate::schema::Schemas;
+
+/// A policy of Kubernetes and its binding.
+fn policy(name: &str, more: &str, mutations: &[(&str, &str)]) -> String {
+    let mutations: String = mutations
+        .iter()
+        .map(|(kind, expression)| {
+            let field = match *kind {
+                "JSONPatch" => "jsonPatch",
+                _ => "applyConfiguration",
+            };
+            format!("  - patchType: {kind}\n    {field}: {{expression: {expression:?}}}\n")
+        })
+        .collect();
+    format!(
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\n\
+         metadata: {{name: {name}}}\nspec:\n  matchConstraints: {{resourceRules: [{{apiGroups: \
+         ['*'], apiVersions: ['*'], operations: [CREATE, UPDATE], resources: ['*']}}]}}\n{more}  \
+         mutations:\n{mutations}---\napiVersion: admissionregistration.k8s.io/v1\nkind: \
+         MutatingAdmissionPolicyBinding\nmetadata: {{name: {name}-b}}\nspec: {{policyName: {name}}}\n"
+    )
+}
+
+const NEVER: &str = "  reinvocationPolicy: Never\n";
+const IF_NEEDED: &str = "  reinvocationPolicy: IfNeeded\n";
+
+fn changed(set: &PolicySet, body: &[u8], defaults: Defaults) -> Mutated {
+    let request = review::parse(body).unwrap();
+    let cluster = Objects::default();
+    let options = Options {
+        cluster: &cluster,
+        resources: Resources::built_in(),
+        authorizer: None,
+        is_expired: None,
+        select: Select::All,
+    };
+    let mutating = Mutating {
+        schemas: &Schemas::built_in_shared,
+        defaults,
+    };
+    mutate(set, &request, options, mutating).unwrap()
+}
+
+fn set_of(policies: &[String]) -> PolicySet {
+    let names = ["a.yaml", "b.yaml", "c.yaml"];
+    let files: Vec<(&str, String)> = names.into_iter().zip(policies.iter().cloned()).collect();
+    set(&files)
+}
+
+fn patched(policies: &[String]) -> Value {
+    let mutated = changed(&set_of(policies), &body(&[]), Defaults::Omitted);
+    assert!(!mutated.is_denied(), "{mutated:?}");
+    serde_json::to_value(&mutated.patch).unwrap()
+}
+
+/// Adds a letter to a label.
+fn appending(letter: &str) -> String {
+    format!(
+        "Object{{metadata: Object.metadata{{labels: {{'app': object.metadata.labels.app + '{letter}'}}}}}}"
+    )
+}
+
+#[test]
+fn each_policy_sees_what_those_before_it_have_made() {
+    let apply = |name: &str, more: &str, letter: &str| {
+        policy(name, more, &[("ApplyConfiguration", &appending(letter))])
+    };
+    let given = [
+        apply("c", NEVER, "3"),
+        apply("a", NEVER, "1"),
+        apply("b", NEVER, "2"),
+    ];
+    assert_eq!(
+        patched(&given),
+        json!([{"op": "replace", "path": "/metadata/labels/app", "value": "web123"}])
+    );
+    // Both of them run once more, and see the result.
+    let again = [apply("a", IF_NEEDED, "1"), apply("b", IF_NEEDED, "2")];
+    assert_eq!(patched(&again)[0]["value"], "web1212");
+    let once = [apply("a", IF_NEEDED, "1"), apply("b", NEVER, "2")];
+    assert_eq!(patched(&once)[0]["value"], "web121");
+}
+
+#[test]
+fn the_mutations_of_a_policy_follow_each_other_and_its_variables_see_that() {
+    let more = "  variables: [{name: app, expression: object.metadata.labels.app}]\n  \
+                reinvocationPolicy: Never\n";
+    let put =
+        "[JSONPatch{op: 'replace', path: '/metadata/labels/app', value: variables.app + '!'}]";
+    let given = [policy("a", more, &[("JSONPatch", put), ("JSONPatch", put)])];
+    assert_eq!(patched(&given)[0]["value"], "web!!");
+}
+
+#[test]
+fn conditions_see_the_object_as_it_has_become() {
+    let more = "  matchConditions: [{name: one, expression: object.spec.replicas == 1}]\n  \
+                reinvocationPolicy: Never\n";
+    let to = |replicas: u8| format!("Object{{spec: Object.spec{{replicas: {replicas}}}}}");
+    let given = [
+        policy("a", more, &[("ApplyConfiguration", &to(2))]),
+        policy("b", more, &[("ApplyConfiguration", &to(3))]),
+    ];
+    assert_eq!(
+        patched(&given),
+        json!([{"op": "replace", "path": "/spec/replicas", "value": 2}])
+    );
+}
+
+#[test]
+fn a_patch_whose_test_fails_changes_nothing() {
+    let patch = "[JSONPatch{op: 'test', path: '/spec/replicas', value: 7}, JSONPatch{op: 'remove', \
+                 path: '/spec/replicas'}]";
+    let given = [policy("a", NEVER, &[("JSONPatch", patch)])];
+    assert_eq!(patched(&given), json!([]));
+}
+
+#[test]
+fn an_error_refuses_the_request_unless_the_policy_fails_open() {
+    let cases = [
+        (
+            "[JSONPatch{op: 'remove', path: '/spec/nope'}]",
+            "policy 'a' with binding 'a-b' denied request: JSON Patch: error in remove for path: \
+             '/spec/nope': Unable to remove nonexistent key: nope: missing value",
+        ),
+        (
+            "[JSONPatch{op: 'replace', path: '/metadata/name', value: 'other'}]",
+            "policy 'a' with binding 'a-b' denied request: a mutation must not change metadata.name, \
+             which says what the object is",
+        ),
+        (
+            "[JSONPatch{op: 'add', path: '/spec/x', value: object.spec.nope}]",
+            "policy 'a' with binding 'a-b' denied request: expression '[JSONPatch{op: 'add', path: \
+             '/spec/x', value: object.spec.nope}]' resulted in error: no such key: nope",
+        ),
+    ];
+    for (patch, expected) in cases {
+        let closed = set_of(&[policy("a", NEVER, &[("JSONPatch", patch)])]);
+        let mutated = changed(&closed, &body(&[]), Defaults::Omitted);
+        assert!(
+            mutated.is_denied() && mutated.patch.is_empty(),
+            "{mutated:?}"
+        );
+        let answer = respond::respond_mutated("u", &mutated, Mode::Enforce).to_json();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(answer["response"]["status"]["message"], expected);
+        assert_eq!(answer["response"]["status"]["code"], 403);
+        assert_eq!(answer["response"]["status"]["reason"], "Invalid");
+        let open = format!("  failurePolicy: Ignore\n{NEVER}");
+        let open = set_of(&[policy("a", &open, &[("JSONPatch", patch)])]);
+        let mutated = changed(&open, &body(&[]), Defaults::Omitted);
+        assert!(
+            !mutated.is_denied() && mutated.patch.is_empty(),
+            "{mutated:?}"
+        );
+    }
+}
+
+#[test]
+fn an_object_that_could_not_be_read_refuses_the_request_whatever_the_policy_says() {
+    let open = format!("  failurePolicy: Ignore\n{NEVER}");
+    let patch = "[JSONPatch{op: 'add', path: '/spec/replicas', value: 'many'}]";
+    let mutated = changed(
+        &set_of(&[policy("a", &open, &[("JSONPatch", patch)])]),
+        &body(&[]),
+        Defaults::Omitted,
+    );
+    assert!(
+        matches!(mutated.refusal, Some(Refusal::Internal(_))),
+        "{mutated:?}"
+    );
+    let answer = respond::respond_mutated("u", &mutated, Mode::Enforce).to_json();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["response"]["status"]["code"], 500);
+}
+
+#[test]
+fn defaults_are_filled_in_after_a_change() {
+    let patch = "[JSONPatch{op: 'add', path: '/spec/template', value: {'spec': {'containers': \
+                 [{'name': 'a', 'image': 'a:1'}]}}}]";
+    let given = set_of(&[policy("a", NEVER, &[("JSONPatch", patch)])]);
+    let mutated = changed(&given, &body(&[]), Defaults::Applied);
+    let object = mutated.object.unwrap();
+    let container = &object["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["imagePullPolicy"], "IfNotPresent");
+    let mutated = changed(&given, &body(&[]), Defaults::Omitted);
+    let object = mutated.object.unwrap();
+    let container = &object["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["imagePullPolicy"], Value::Null);
+}
+
+#[test]
+fn the_mutation_of_a_cel_file_is_off_until_it_is_switched_on() {
+    let text = |flag: &str| {
+        format!(
+            "// ---\n// name: p\n// match: {{resources: [apps/v1/deployments]}}\n// settings: \
+             {{least: 3}}\n{flag}// ---\n// @patch\n[JSONPatch{{op: 'replace', path: \
+             '/spec/replicas', value: settings.least}}]\n"
+        )
+    };
+    let off = set(&[("p.cel", text(""))]);
+    assert_eq!(changed(&off, &body(&[]), Defaults::Omitted).patch, []);
+    let on = set(&[("p.cel", text("// mutate: true\n"))]);
+    let mutated = changed(&on, &body(&[]), Defaults::Omitted);
+    assert_eq!(mutated.object.unwrap()["spec"]["replicas"], 3);
+}
+
+#[test]
+fn audit_mode_changes_nothing_and_tells_the_patch() {
+    let given = set_of(&[policy(
+        "a",
+        NEVER,
+        &[("ApplyConfiguration", &appending("!"))],
+    )]);
+    let mutated = changed(&given, &body(&[]), Defaults::Omitted);
+    let patch = r#"[{"op":"replace","path":"/metadata/labels/app","value":"web!"}]"#;
+    let answer = respond::respond_mutated("u", &mutated, Mode::Audit).to_json();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(answer["response"]["patch"], Value::Null);
+    assert_eq!(answer["response"]["auditAnnotations"]["patch"], patch);
+    assert_eq!(
+        answer["response"]["warnings"],
+        json!([format!("[audit] would be patched: {patch}")])
+    );
+    let answer = respond::respond_mutated("u", &mutated, Mode::Enforce).to_json();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+}
