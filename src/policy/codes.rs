@@ -1,7 +1,7 @@
 //! The codes of findings about policies, with what each one means.
 
 /// Every code of reading and validating policies, in alphabetical order, with its meaning.
-pub const CODES: [(&str, &str); 44] = [
+pub const CODES: [(&str, &str); 46] = [
     (
         "policy/duplicate-name",
         "Two policies, bindings, variables, match conditions or audit annotations have one name.",
@@ -61,6 +61,14 @@ pub const CODES: [(&str, &str); 44] = [
     (
         "policy/not-allowed",
         "A field was written that must not be written here.",
+    ),
+    (
+        "policy/not-an-object",
+        "A document is no Kubernetes object and was passed over.",
+    ),
+    (
+        "policy/not-evaluated",
+        "A policy of another project is written in a language that is not evaluated.",
     ),
     (
         "policy/not-loaded",

@@ -9,6 +9,7 @@
 mod admission;
 mod cel_file;
 mod front_matter;
+mod gatekeeper;
 mod kubernetes;
 mod match_rules;
 mod matching;

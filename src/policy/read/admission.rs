@@ -77,7 +77,8 @@ pub(super) fn policy(
     policy
 }
 
-fn empty_policy(kind: PolicyKind, document: Document, about: About) -> Policy {
+/// Returns a policy of which nothing is known but its metadata.
+pub(super) fn empty_policy(kind: PolicyKind, document: Document, about: About) -> Policy {
     Policy {
         name: document.metadata.name,
         kind,
@@ -172,7 +173,7 @@ fn reinvocation_policy(
 }
 
 /// Reads the list named `key`; an item that is no mapping is left out.
-fn list<T>(
+pub(super) fn list<T>(
     reader: &mut Reader<'_>,
     fields: &mut Fields<'_>,
     key: &'static str,
@@ -189,7 +190,8 @@ fn list<T>(
     })
 }
 
-fn match_condition(
+/// Reads a match condition.
+pub(super) fn match_condition(
     reader: &mut Reader<'_>,
     fields: &mut Fields<'_>,
     around: Span,
@@ -200,7 +202,12 @@ fn match_condition(
     })
 }
 
-fn variable(reader: &mut Reader<'_>, fields: &mut Fields<'_>, around: Span) -> Option<Variable> {
+/// Reads a variable.
+pub(super) fn variable(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+    around: Span,
+) -> Option<Variable> {
     let name = reader.text(fields, "name");
     let name_span = reader.places.value(&fields.path("name"));
     Some(Variable {
@@ -210,7 +217,8 @@ fn variable(reader: &mut Reader<'_>, fields: &mut Fields<'_>, around: Span) -> O
     })
 }
 
-fn validation(
+/// Reads a validation.
+pub(super) fn validation(
     reader: &mut Reader<'_>,
     fields: &mut Fields<'_>,
     around: Span,
@@ -231,7 +239,8 @@ fn validation(
     })
 }
 
-fn audit_annotation(
+/// Reads an audit annotation.
+pub(super) fn audit_annotation(
     reader: &mut Reader<'_>,
     fields: &mut Fields<'_>,
     around: Span,

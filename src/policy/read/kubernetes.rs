@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::diagnostics::Diagnostic;
 use crate::policy::defaults::Version;
 use crate::policy::model::{Documents, Form, Origin, ParamKind, ParamObject, PolicyKind};
-use crate::policy::read::admission;
 use crate::policy::read::reader::{Field, Fields, Reader, did_you_mean};
+use crate::policy::read::{admission, gatekeeper};
 use crate::policy::validate::names;
 use crate::text::yaml::{self, Yaml, YamlValue};
 use crate::text::{Source, Span};
@@ -153,10 +153,16 @@ impl All<'_> {
             .api_version
             .split_once('/')
             .unwrap_or(("", object.api_version));
-        if group != GROUP || OTHER_KINDS.contains(&object.kind) {
-            let param = param_object(reader, &mut fields, object);
-            self.documents.params.extend(param);
-            return;
+        match group {
+            GROUP if !OTHER_KINDS.contains(&object.kind) => {}
+            gatekeeper::TEMPLATES | gatekeeper::CONSTRAINTS => {
+                return self.gatekeeper(reader, fields, object);
+            }
+            _ => {
+                let param = param_object(reader, &mut fields, object);
+                self.documents.params.extend(param);
+                return;
+            }
         }
         let Some(kind) = known_kind(reader, object) else {
             return;
@@ -165,20 +171,7 @@ impl All<'_> {
         let Some(version) = reader.choose(version, span, "version", &Version::KUBERNETES) else {
             return;
         };
-        let metadata = metadata(reader, &mut fields);
-        let origin = Origin {
-            source: Arc::clone(self.source),
-            span: reader
-                .places
-                .value("metadata.name")
-                .unwrap_or(first_key(object.yaml)),
-            form: Form::Kubernetes,
-        };
-        let document = admission::Document {
-            version,
-            origin,
-            metadata,
-        };
+        let document = self.named(reader, &mut fields, object, version);
         match kind {
             Kind::Policy(kind) => {
                 let policy = admission::policy(reader, fields, kind, document);
@@ -189,6 +182,46 @@ impl All<'_> {
                 self.documents.bindings.push(binding);
             }
         }
+    }
+}
+
+impl All<'_> {
+    /// Reads who an object is.
+    fn named(
+        &self,
+        reader: &mut Reader<'_>,
+        fields: &mut Fields<'_>,
+        object: Object<'_>,
+        version: Version,
+    ) -> admission::Document {
+        let metadata = metadata(reader, fields);
+        let name = reader.places.value("metadata.name");
+        let origin = Origin {
+            source: Arc::clone(self.source),
+            span: name.unwrap_or(first_key(object.yaml)),
+            form: Form::Kubernetes,
+        };
+        admission::Document {
+            version,
+            origin,
+            metadata,
+        }
+    }
+
+    /// Reads a template or a constraint; a constraint is the parameter of its template, too.
+    fn gatekeeper(&mut self, reader: &mut Reader<'_>, mut fields: Fields<'_>, object: Object<'_>) {
+        let document = self.named(reader, &mut fields, object, Version::V1);
+        if !object.api_version.starts_with(gatekeeper::CONSTRAINTS) {
+            let policy = gatekeeper::template(reader, fields, document);
+            self.documents.policies.push(policy);
+            return;
+        }
+        if let Some(mut param) = param_object(reader, &mut fields, object) {
+            param.kind.api_version = gatekeeper::CONSTRAINT_VERSION.to_owned();
+            self.documents.params.push(param);
+        }
+        let binding = gatekeeper::constraint(reader, fields, object.kind, document);
+        self.documents.bindings.push(binding);
     }
 }
 

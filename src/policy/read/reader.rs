@@ -92,6 +92,18 @@ impl<'s> Reader<'s> {
         });
     }
 
+    /// Adds a warning at `span`: what is said there is known, and done otherwise than it asks for.
+    pub(super) fn warn(
+        &mut self,
+        span: Span,
+        code: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let diagnostic = Diagnostic::warning(code, message).at(self.source, span);
+        self.diagnostics.push(diagnostic.help(help.into()));
+    }
+
     /// Adds the finding that the field at `path` must be written.
     pub(super) fn missing(&mut self, path: &str, around: Span, help: impl Into<String>) {
         let span = self.places.find(self.source, path).unwrap_or(around);
