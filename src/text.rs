@@ -7,6 +7,7 @@
 mod tests;
 pub mod yaml;
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// A text with the name it is shown under: a path as the user gave it, or `<stdin>`.
@@ -208,6 +209,29 @@ impl Fragment {
             pieces,
             end: span.end,
         }
+    }
+
+    /// Returns the text with parts of it written otherwise: `edits` are ranges of it, in order and
+    /// apart from each other, with what stands there instead.
+    pub fn edited(&self, edits: &[(Range<usize>, &str)]) -> Fragment {
+        let mut text = String::with_capacity(self.text.len());
+        let mut runs = Vec::new();
+        let mut kept_from = 0;
+        let end = self.text.len();
+        for (range, written) in edits.iter().cloned().chain([(end..end, "")]) {
+            let kept = kept_from..range.start.max(kept_from);
+            runs.push((text.len(), self.offset(kept.start)));
+            let inside = |piece: &&Piece| kept.contains(&piece.text_offset);
+            for piece in self.pieces.iter().filter(inside) {
+                let at = text.len() + (piece.text_offset - kept.start);
+                runs.push((at, piece.source_offset));
+            }
+            text.push_str(self.text.get(kept).unwrap_or_default());
+            runs.push((text.len(), self.offset(range.start)));
+            text.push_str(written);
+            kept_from = range.end;
+        }
+        Fragment::mapped(&self.source, self.span(), text, runs)
     }
 
     /// Returns the span of the whole text in its source.

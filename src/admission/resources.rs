@@ -177,6 +177,12 @@ impl Resources {
         }
     }
 
+    /// Returns the plural name under which Kubernetes serves a kind, in whatever group.
+    pub fn plural_of(kind: &str) -> Option<&'static str> {
+        let row = BUILT_IN.iter().find(|row| row.kind == kind)?;
+        Some(row.resource)
+    }
+
     /// Returns the resource of a plural name, if it is built in or defined.
     pub fn by_resource(&self, group: &str, version: &str, resource: &str) -> Option<Resource> {
         let custom = self

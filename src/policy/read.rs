@@ -11,6 +11,7 @@ mod cel_file;
 mod front_matter;
 mod gatekeeper;
 mod kubernetes;
+mod kyverno;
 mod match_rules;
 mod matching;
 mod overrides;

@@ -525,6 +525,3 @@ fn checked_wildcard(reader: &mut Reader<'_>, field: &Field<'_>) {
         );
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::admission::resources::Scope;
 use crate::diagnostics::Diagnostic;
 use crate::policy::defaults::Version;
 use crate::policy::model::{Documents, Form, Origin, ParamKind, ParamObject, PolicyKind};
 use crate::policy::read::reader::{Field, Fields, Reader, did_you_mean};
-use crate::policy::read::{admission, gatekeeper};
+use crate::policy::read::{admission, gatekeeper, kyverno};
 use crate::policy::validate::names;
 use crate::text::yaml::{self, Yaml, YamlValue};
 use crate::text::{Source, Span};
@@ -158,6 +159,9 @@ impl All<'_> {
             gatekeeper::TEMPLATES | gatekeeper::CONSTRAINTS => {
                 return self.gatekeeper(reader, fields, object);
             }
+            kyverno::POLICIES | kyverno::CEL_POLICIES if kyverno::is_known(object.kind) => {
+                return self.kyverno(reader, fields, object);
+            }
             _ => {
                 let param = param_object(reader, &mut fields, object);
                 self.documents.params.extend(param);
@@ -171,7 +175,7 @@ impl All<'_> {
         let Some(version) = reader.choose(version, span, "version", &Version::KUBERNETES) else {
             return;
         };
-        let document = self.named(reader, &mut fields, object, version);
+        let document = self.named(reader, &mut fields, object, (version, Scope::Cluster));
         match kind {
             Kind::Policy(kind) => {
                 let policy = admission::policy(reader, fields, kind, document);
@@ -192,9 +196,9 @@ impl All<'_> {
         reader: &mut Reader<'_>,
         fields: &mut Fields<'_>,
         object: Object<'_>,
-        version: Version,
+        (version, scope): (Version, Scope),
     ) -> admission::Document {
-        let metadata = metadata(reader, fields);
+        let metadata = metadata(reader, fields, scope);
         let name = reader.places.value("metadata.name");
         let origin = Origin {
             source: Arc::clone(self.source),
@@ -210,7 +214,7 @@ impl All<'_> {
 
     /// Reads a template or a constraint; a constraint is the parameter of its template, too.
     fn gatekeeper(&mut self, reader: &mut Reader<'_>, mut fields: Fields<'_>, object: Object<'_>) {
-        let document = self.named(reader, &mut fields, object, Version::V1);
+        let document = self.named(reader, &mut fields, object, (Version::V1, Scope::Cluster));
         if !object.api_version.starts_with(gatekeeper::CONSTRAINTS) {
             let policy = gatekeeper::template(reader, fields, document);
             self.documents.policies.push(policy);
@@ -222,6 +226,17 @@ impl All<'_> {
         }
         let binding = gatekeeper::constraint(reader, fields, object.kind, document);
         self.documents.bindings.push(binding);
+    }
+}
+
+impl All<'_> {
+    /// Reads a policy of Kyverno, which is in force by itself.
+    fn kyverno(&mut self, reader: &mut Reader<'_>, mut fields: Fields<'_>, object: Object<'_>) {
+        let scope = kyverno::scope(object.kind);
+        let document = self.named(reader, &mut fields, object, (Version::V1, scope));
+        let read = kyverno::read(reader, fields, object.kind, document);
+        self.documents.policies.extend(read.policies);
+        self.documents.bindings.extend(read.bindings);
     }
 }
 
@@ -304,7 +319,7 @@ pub(super) struct Metadata {
 /// Reads the metadata of a policy or binding, which are objects of the cluster.
 ///
 /// Upstream: apimachinery `pkg/api/validation/objectmeta.go`.
-fn metadata(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Metadata {
+fn metadata(reader: &mut Reader<'_>, fields: &mut Fields<'_>, scope: Scope) -> Metadata {
     let Some(field) = reader.field(fields, "metadata") else {
         return Metadata::default();
     };
@@ -318,6 +333,7 @@ fn metadata(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Metadata {
     reader.close(&fields);
     if let Some(span) = reader.places.value("metadata.namespace")
         && !metadata.namespace.is_empty()
+        && scope == Scope::Cluster
     {
         reader.error(
             span,

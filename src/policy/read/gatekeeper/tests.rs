@@ -1,1 +1,0 @@
-//! Reading templates and constraints.
