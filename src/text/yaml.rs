@@ -10,6 +10,7 @@
 mod build;
 mod fragment;
 mod json;
+mod quoted;
 mod resolve;
 mod split;
 mod syntax;

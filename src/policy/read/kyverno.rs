@@ -110,6 +110,14 @@ pub(super) fn read(
     let reading = reader.reading();
     for policy in &mut read.policies {
         policy.reading = reading;
+        for message in policy
+            .validations
+            .iter_mut()
+            .filter_map(|it| it.message.as_mut())
+        {
+            // Messages of several lines are not refused there.
+            *message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
         policy.match_conditions.splice(
             0..0,
             in_namespace(reader, span, &namespace)
@@ -245,8 +253,8 @@ fn is_in_force(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> bool {
     is_enabled != Some(false) && mode != Some("JSON")
 }
 
-/// Which controllers of pods are asked for: all, unless some are named.
 impl Pods {
+    /// Returns the controllers that are asked for: all, unless some are named.
     fn named(names: Option<Vec<String>>) -> Self {
         names.map_or(Pods::All, Pods::These)
     }

@@ -5,6 +5,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
+use super::quoted::Indented;
 use super::{Entry, MAX_ALIASED_NODES, MAX_DEPTH, Place, Stream, Yaml, YamlError, YamlValue};
 use super::{resolve, syntax};
 use crate::text::Span;
@@ -26,10 +27,66 @@ pub(super) fn documents(text: &str, place: &Place, stream: &mut Stream) {
     let mut builder = Builder::new(text, place);
     let mut documents = Vec::new();
     let outcome = read(text, place, &mut builder, &mut documents);
+    let error = match outcome {
+        Ok(()) => {
+            stream.errors.append(&mut builder.errors);
+            stream.documents.append(&mut documents);
+            return;
+        }
+        Err(Stop::Shallow { at, error }) => match read_indented(text, at, place, stream) {
+            Some(()) => return,
+            None => error,
+        },
+        Err(Stop::Error(error)) => error,
+    };
     stream.errors.append(&mut builder.errors);
-    match outcome {
-        Ok(()) => stream.documents.append(&mut documents),
-        Err(error) => stream.errors.push(error),
+    stream.errors.push(error);
+}
+
+/// Most bytes that are parsed again because of quoted scalars that are not indented.
+const MAX_REREAD: usize = 64 << 20;
+
+/// Reads a text in which the quoted scalar at `at` is not indented; `None` if there is more that
+/// the parser does not read.
+fn read_indented(text: &str, at: usize, place: &Place, stream: &mut Stream) -> Option<()> {
+    let mut indented = Indented::new(text);
+    let mut at = at;
+    for _ in 0..(MAX_REREAD / text.len().max(1)).clamp(1, 64) {
+        if !indented.indent(at) {
+            return None;
+        }
+        let map = |offset| (place.map)(place.base + indented.written(offset));
+        let place = Place {
+            base: 0,
+            source: place.source,
+            map: &map,
+        };
+        let mut builder = Builder::new(&indented.text, &place);
+        let mut documents = Vec::new();
+        match read(&indented.text, &place, &mut builder, &mut documents) {
+            Ok(()) => {
+                stream.errors.append(&mut builder.errors);
+                stream.documents.append(&mut documents);
+                return Some(());
+            }
+            Err(Stop::Shallow { at: next, .. }) => at = next,
+            Err(Stop::Error(_)) => return None,
+        }
+    }
+    None
+}
+
+/// Why reading stopped.
+enum Stop {
+    /// A line of the quoted scalar at this offset is not indented.
+    Shallow { at: usize, error: YamlError },
+    /// Something cannot be read.
+    Error(YamlError),
+}
+
+impl From<YamlError> for Stop {
+    fn from(error: YamlError) -> Self {
+        Stop::Error(error)
     }
 }
 
@@ -38,12 +95,17 @@ fn read(
     place: &Place,
     builder: &mut Builder,
     documents: &mut Vec<Yaml>,
-) -> Result<(), YamlError> {
+) -> Result<(), Stop> {
     let offsets = syntax::Offsets::new(text);
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let at = offsets.byte(error.marker().index());
-            syntax::error(error.info(), text, at, place)
+            let is_shallow = error.info() == syntax::SHALLOW_QUOTED;
+            let error = syntax::error(error.info(), text, at, place);
+            match is_shallow {
+                true => Stop::Shallow { at, error },
+                false => Stop::Error(error),
+            }
         })?;
         let start = offsets.byte(span.start.index());
         let end = offsets.byte(span.end.index());

@@ -11,6 +11,9 @@ pub(super) struct Offsets<'a> {
     steps: Vec<usize>,
 }
 
+/// What the parser says of a quoted scalar with a line that is not indented; it stopped at the quote.
+pub(super) const SHALLOW_QUOTED: &str = "invalid indentation in quoted scalar";
+
 /// A look-up walks over at most this many characters.
 const STEP: usize = 64;
 
@@ -187,7 +190,7 @@ fn plain_words(info: &str) -> Option<(&'static str, &'static str)> {
             "the quote opened here is not closed",
             "add the closing quote",
         ),
-        "invalid indentation in quoted scalar" => (
+        SHALLOW_QUOTED => (
             "the quote opened here is not closed",
             "add the closing quote; if the text goes on, indent its next line",
         ),

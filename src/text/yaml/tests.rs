@@ -555,3 +555,32 @@ fn the_parts_of_a_stream_are_together_the_stream() {
     assert_eq!(whole.errors.len(), 1);
     assert_eq!(together, whole);
 }
+
+#[test]
+fn a_quoted_scalar_goes_on_at_any_depth_as_for_go() {
+    let rows = [
+        (
+            "a:\n  b: \"x\n  y\"\n  c: 1\n",
+            r#"{"a":{"b":"x y","c":1}}"#,
+        ),
+        ("a:\n  b: 'x\ny'\n  c: 1\n", r#"{"a":{"b":"x y","c":1}}"#),
+        ("a:\n  b: \"x\n\ny\"\n", r#"{"a":{"b":"x\ny"}}"#),
+        (
+            "- a: \"x\ny\"\n- b: 'x''\ny'\n- c\n",
+            r#"[{"a":"x y"},{"b":"x' y"},"c"]"#,
+        ),
+    ];
+    for (text, json) in rows {
+        let source = Source::new("p.yaml", text);
+        let stream = parse_stream(&source);
+        assert_eq!(stream.errors, [], "{text}");
+        let document = &stream.documents[0];
+        assert_eq!(document.to_json().to_string(), json, "{text}");
+    }
+    let source = Source::new("p.yaml", "a:\n  b: \"x\n  yz\"\n  c: 1\n");
+    let document = &parse_stream(&source).documents[0];
+    let value = document.at(&["a", "b"]).unwrap();
+    let fragment = value.fragment(&source).unwrap();
+    assert_eq!(source.slice(fragment.locate(Span::new(2, 4))), "yz");
+    assert_eq!(source.slice(document.at(&["a", "c"]).unwrap().span), "1");
+}
