@@ -168,6 +168,7 @@ impl PolicySet {
             compiled
         });
         let mut policies: Vec<Arc<CompiledPolicy>> = compiled.collect();
+        only_once(&mut diagnostics);
         let kept = keep_policies(&mut policies, previous, &is_faulty);
         let mut bindings: Vec<Arc<Binding>> = bindings.into_iter().map(Arc::new).collect();
         keep_bindings(&mut bindings, previous, &kept, &is_faulty);
@@ -251,6 +252,16 @@ impl PolicySet {
     pub fn params(&self) -> &Params {
         &self.params
     }
+}
+
+/// Leaves out what was said of the same place before: one text may be read as several policies.
+fn only_once(diagnostics: &mut Vec<Diagnostic>) {
+    let mut said = FxHashSet::default();
+    diagnostics.retain(|diagnostic| {
+        let label = diagnostic.labels.first();
+        let place = label.map(|it| (it.source.name().to_owned(), it.span));
+        said.insert((diagnostic.message.clone(), place))
+    });
 }
 
 /// Puts the last good versions of faulty policies in their place; returns those.

@@ -11,6 +11,7 @@ mod corpus;
 mod export;
 mod inputs;
 mod lint;
+mod sets;
 mod test;
 mod version;
 

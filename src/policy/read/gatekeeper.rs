@@ -86,7 +86,6 @@ pub(super) fn template(
         ..MatchResources::default()
     });
     policy.match_conditions = conditions(reader, around);
-    policy.variables = variables(reader, around);
     if let Some(field) = reader.field(&mut fields, "spec") {
         template_spec(reader, &field, &name, &mut policy);
     } else {
@@ -223,6 +222,7 @@ fn cel(reader: &mut Reader<'_>, source: &Field<'_>, policy: &mut Policy) {
     let Some(mut fields) = reader.fields(source) else {
         return;
     };
+    policy.variables = given(reader, policy.origin.span);
     let own = admission::list(
         reader,
         &mut fields,
@@ -253,6 +253,29 @@ fn cel(reader: &mut Reader<'_>, source: &Field<'_>, policy: &mut Policy) {
         reader.boolean(&field);
     }
     reader.close(&fields);
+    only_read(policy);
+}
+
+/// Leaves out those of Gatekeeper's variables that the template does not name.
+fn only_read(policy: &mut Policy) {
+    let variables = policy.variables.iter().skip(GIVEN.len());
+    let validations = policy.validations.iter();
+    let texts: Vec<&str> = variables
+        .map(|it| &it.expression)
+        .chain(
+            validations
+                .flat_map(|it| std::iter::once(&it.expression).chain(&it.message_expression)),
+        )
+        .map(|it| it.text.as_str())
+        .collect();
+    let unread: Vec<&str> = GIVEN
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !texts.iter().any(|text| text.contains(name)))
+        .collect();
+    policy
+        .variables
+        .retain(|it| !unread.contains(&it.name.as_str()));
 }
 
 /// Makes an expression that stands for something written at `span` in other words.
@@ -260,23 +283,25 @@ pub(super) fn made(reader: &Reader<'_>, span: Span, text: String) -> Fragment {
     Fragment::mapped(reader.source, span, text, [])
 }
 
-fn variables(reader: &Reader<'_>, span: Span) -> Vec<Variable> {
-    let rows = [
-        (
-            "anyObject",
-            "request.operation == 'DELETE' && object == null ? oldObject : object",
-        ),
-        (
-            "params",
-            "has(params.spec) && has(params.spec.parameters) ? params.spec.parameters : null",
-        ),
-    ];
+/// The variables that Gatekeeper gives to templates.
+const GIVEN: [(&str, &str); 2] = [
+    (
+        "anyObject",
+        "request.operation == 'DELETE' && object == null ? oldObject : object",
+    ),
+    (
+        "params",
+        "has(params.spec) && has(params.spec.parameters) ? params.spec.parameters : null",
+    ),
+];
+
+fn given(reader: &Reader<'_>, span: Span) -> Vec<Variable> {
     let variable = |(name, text): (&str, &str)| Variable {
         name: name.to_owned(),
         name_span: span,
         expression: made(reader, span, text.to_owned()),
     };
-    rows.map(variable).into()
+    GIVEN.map(variable).into()
 }
 
 /// The conditions under which a constraint, `params`, is about a request.

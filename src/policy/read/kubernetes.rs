@@ -99,6 +99,13 @@ impl All<'_> {
         if matches!(yaml.value, YamlValue::Null) {
             return;
         }
+        if depth == 0 && is_something_else(yaml) {
+            let diagnostic = Diagnostic::note("policy/not-an-object", "no Kubernetes object");
+            let diagnostic = diagnostic.at(self.source, first_key(yaml));
+            self.diagnostics
+                .push(diagnostic.help("it is passed over: objects have `apiVersion` and `kind`"));
+            return;
+        }
         let mut reader = Reader::new(self.source);
         let root = reader.root(yaml);
         let Some(mut fields) = reader.fields(&root) else {
@@ -254,6 +261,21 @@ impl<'y> Object<'y> {
             return None;
         }
         self.yaml.get("items")?.as_sequence()
+    }
+}
+
+/// Says whether a document is something that lies beside objects: the values of a chart, a list of
+/// patches, a description for a catalogue. What has any part of an object may be one with a mistake.
+fn is_something_else(yaml: &Yaml) -> bool {
+    const PARTS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
+    let is_other = |entries: &[yaml::Entry]| {
+        let mut keys = entries.iter().map(|entry| entry.key.as_str());
+        !entries.is_empty() && !keys.any(|key| PARTS.contains(&key))
+    };
+    match &yaml.value {
+        YamlValue::Mapping(entries) => is_other(entries),
+        YamlValue::Sequence(items) => items.iter().all(|it| it.as_mapping().is_some_and(is_other)),
+        _ => false,
     }
 }
 

@@ -78,7 +78,12 @@ pub(super) fn is_known(kind: &str) -> bool {
 /// Returns the scope of the objects of a kind.
 pub(super) fn scope(kind: &str) -> Scope {
     let found = KINDS.iter().find(|(name, _, _)| *name == kind);
-    found.map_or(Scope::Cluster, |(_, _, scope)| *scope)
+    match found {
+        // What is not read is not found fault with.
+        Some((_, Kind::Acting, _)) => Scope::Namespaced,
+        Some((_, _, scope)) => *scope,
+        None => Scope::Cluster,
+    }
 }
 
 /// Reads a policy as the policies it stands for and their bindings.

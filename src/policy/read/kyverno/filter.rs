@@ -106,7 +106,7 @@ pub(super) fn filters(reader: &mut Reader<'_>, field: &Field<'_>, side: Side) ->
 fn filter(reader: &mut Reader<'_>, fields: &mut Fields<'_>, side: Side) -> Filter {
     let mut filter = Filter::default();
     if let Some(field) = reader.field(fields, "resources") {
-        resources(reader, &field, &mut filter);
+        resources(reader, &field, side, &mut filter);
     }
     for key in ["roles", "clusterRoles"] {
         if let Some(field) = reader.field(fields, key) {
@@ -133,12 +133,12 @@ fn filter(reader: &mut Reader<'_>, fields: &mut Fields<'_>, side: Side) -> Filte
     filter
 }
 
-fn resources(reader: &mut Reader<'_>, field: &Field<'_>, filter: &mut Filter) {
+fn resources(reader: &mut Reader<'_>, field: &Field<'_>, side: Side, filter: &mut Filter) {
     let Some(mut fields) = reader.fields(field) else {
         return;
     };
     if let Some(field) = reader.field(&mut fields, "kinds") {
-        filter.kinds = reader.each(&field, kind);
+        filter.kinds = reader.each(&field, |reader, item| kind(reader, item, side));
     }
     if let Some(field) = reader.field(&mut fields, "operations") {
         filter.operations = reader.each(&field, |reader, item| {
@@ -212,7 +212,7 @@ fn subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
 }
 
 /// Upstream: kyverno `pkg/utils/kube/kind.go`, `ParseKindSelector`.
-fn kind(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<KindPattern> {
+fn kind(reader: &mut Reader<'_>, field: &Field<'_>, side: Side) -> Option<KindPattern> {
     let text = reader.string(field)?;
     let mut parts: Vec<&str> = text.split('/').collect();
     if let Some(last) = parts.pop() {
@@ -248,7 +248,7 @@ fn kind(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<KindPattern> {
         kind,
         sub_resource,
     };
-    if pattern.is_of_unknown() {
+    if side == Side::Exclude && pattern.is_of_unknown() {
         reader.error(
             field.yaml.span,
             "policy/malformed-kind",
@@ -264,7 +264,8 @@ impl KindPattern {
         Resources::plural_of(&self.kind)
     }
 
-    /// Says whether it is a subresource of a kind that is none of Kubernetes.
+    /// Says whether it is a subresource of a kind that is none of Kubernetes. Whose it is cannot be
+    /// told by a request: it matches the subresources of that name of all such kinds.
     fn is_of_unknown(&self) -> bool {
         !self.sub_resource.is_empty() && self.kind != "*" && self.plural().is_none()
     }
@@ -295,6 +296,9 @@ impl KindPattern {
         let mut all = Vec::new();
         let of_resource = !self.sub_resource.is_empty() && self.kind != "*";
         match self.plural().filter(|_| of_resource) {
+            None if self.is_of_unknown() => {
+                all.push(wildcard(&self.group, "request.resource.group"));
+            }
             Some(plural) => {
                 all.push(wildcard(&self.group, "request.resource.group"));
                 all.push(format!("request.resource.resource == {}", quote(plural)));
@@ -442,12 +446,14 @@ fn only_widest(resources: &mut Vec<String>) {
 
 /// Says in CEL whether a rule is about a request; `None` if its rules over resources say it all.
 pub(super) fn condition(matched: &Filters, excluded: Option<&Filters>) -> Option<String> {
-    if excluded.is_none() && matched.is_plain() {
+    let without = excluded.map(|it| it.condition(Side::Exclude));
+    let without = without.filter(|it| it != "false");
+    if without.is_none() && matched.is_plain() {
         return None;
     }
     let mut text = matched.condition(Side::Match);
-    if let Some(excluded) = excluded {
-        text = format!("({text}) && !({})", excluded.condition(Side::Exclude));
+    if let Some(without) = without {
+        text = format!("({text}) && !({without})");
     }
     let mut filters = matched.filters.iter();
     let mut excludes = excluded.into_iter().flat_map(|it| &it.filters);
@@ -516,20 +522,25 @@ fn wildcard(pattern: &str, text: &str) -> String {
 }
 
 fn one_of(all: impl IntoIterator<Item = String>) -> String {
-    joined(all, " || ", "false")
+    joined(all, " || ", "false", "true")
 }
 
 fn all_of(all: impl IntoIterator<Item = String>) -> String {
-    joined(all, " && ", "true")
+    joined(all, " && ", "true", "false")
 }
 
-fn joined(all: impl IntoIterator<Item = String>, with: &str, nothing: &str) -> String {
-    let all: Vec<String> = all
-        .into_iter()
-        .filter(|it| with != " && " || it != "true")
-        .collect();
+/// Joins conditions, without those that change nothing; one that decides stands alone.
+fn joined(
+    all: impl IntoIterator<Item = String>,
+    with: &str,
+    neutral: &str,
+    deciding: &str,
+) -> String {
+    let all = all.into_iter().filter(|it| it != neutral);
+    let all: Vec<String> = all.collect();
     match all.as_slice() {
-        [] => nothing.to_owned(),
+        [] => neutral.to_owned(),
+        all if all.iter().any(|it| it == deciding) => deciding.to_owned(),
         [one] => one.clone(),
         all => format!("({})", all.join(&format!("){with}("))),
     }

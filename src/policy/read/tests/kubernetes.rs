@@ -361,3 +361,30 @@ fn lists_in_lists_come_to_an_end() {
     assert_eq!(found.len(), 1);
     assert!(found[0].0.contains("too-deep"), "{found:#?}");
 }
+
+#[test]
+fn what_lies_beside_policies_is_passed_over_with_a_note() {
+    for text in [
+        "resources: [a.yaml]\n",
+        "[{op: add, path: /a, value: 1}]\n",
+        "name: x\nversion: 1\n",
+    ] {
+        let (read, diagnostics) = read(&Source::new("p.yaml", text));
+        let [note] = &diagnostics[..] else {
+            panic!("{diagnostics:?}")
+        };
+        assert_eq!(
+            (note.code.as_str(), note.severity),
+            ("policy/not-an-object", Severity::Note)
+        );
+        assert!(read.params.is_empty());
+    }
+    for text in [
+        "metadata: {name: x}\n",
+        "spec: {validations: []}\n",
+        "[{kind: x}]\n",
+    ] {
+        let (_, diagnostics) = read(&Source::new("p.yaml", text));
+        assert!(diagnostics.iter().any(Diagnostic::is_error), "{text}");
+    }
+}
