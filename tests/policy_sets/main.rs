@@ -26,6 +26,7 @@ use portcullis::diagnostics::Diagnostic;
 use portcullis::engine::cluster::Objects;
 use portcullis::engine::verdict::Decision;
 use portcullis::engine::{Options, Select, validate};
+use portcullis::policy::overrides::Overrides;
 use portcullis::policy::set::PolicySet;
 use portcullis::sources;
 use portcullis::text::{Source, yaml};
@@ -70,7 +71,7 @@ fn documents(path: &Path) -> Vec<Value> {
 
 /// The policies of these files.
 fn load(paths: &[PathBuf]) -> (PolicySet, Vec<Diagnostic>) {
-    sources::load(paths, KubernetesVersion::default())
+    sources::load(paths, KubernetesVersion::default(), &Overrides::default())
 }
 
 /// What a finding says and where.
@@ -100,6 +101,7 @@ fn created(
 fn decided(set: &PolicySet, request: &AdmissionRequest<'_>, cluster: &Objects) -> Vec<Decision> {
     let options = Options {
         cluster,
+        resources: Resources::built_in(),
         authorizer: None,
         is_expired: None,
         select: Select::All,
@@ -110,7 +112,7 @@ fn decided(set: &PolicySet, request: &AdmissionRequest<'_>, cluster: &Objects) -
 /// Says what was compared; fails on a difference without a known cause, and on a known one that is gone.
 fn compare(what: &str, agreed: usize, differences: &BTreeMap<String, String>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/policy-sets.yaml");
-    let known = documents(&path).remove(0);
+    let known = documents(&path).into_iter().next().unwrap();
     // From the beginning of the names of differences to their cause.
     let known = known[what].as_object().cloned().unwrap_or_default();
     println!("{what}: {agreed} of {} agree", agreed + differences.len());
