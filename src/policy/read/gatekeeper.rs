@@ -72,7 +72,6 @@ pub(super) fn template(
     let around = document.origin.span;
     let name = document.metadata.name.clone();
     let mut policy = admission::empty_policy(PolicyKind::Validating, document, Default::default());
-    policy.name = format!("gatekeeper-{name}");
     policy.failure_policy = FailurePolicy::Fail;
     policy.match_constraints = Some(MatchResources {
         resource_rules: vec![NamedRule {
@@ -388,7 +387,10 @@ const ACTIONS: [(&str, Action); 4] = [
     ("scoped", Action::Scoped),
 ];
 
-/// Reads a constraint of a kind as the binding of its template.
+/// Reads a constraint of a kind as the binding of its template, which has the kind's name.
+///
+/// The ValidatingAdmissionPolicies that Gatekeeper makes of templates are named `gatekeeper-…` and have
+/// bindings of their own: a constraint beside those is their parameter, and binds nothing twice.
 pub(super) fn constraint(
     reader: &mut Reader<'_>,
     mut fields: Fields<'_>,
@@ -398,9 +400,9 @@ pub(super) fn constraint(
     let kind = kind.to_lowercase();
     let name = document.metadata.name;
     let mut binding = Binding {
-        name: format!("gatekeeper-{kind}-{name}"),
+        name: format!("{kind}.{name}"),
         kind: PolicyKind::Validating,
-        policy_name: format!("gatekeeper-{kind}"),
+        policy_name: kind,
         origin: document.origin,
         places: Default::default(),
         reading: Default::default(),

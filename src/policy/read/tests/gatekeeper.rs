@@ -38,7 +38,7 @@ fn a_template_is_a_policy_and_a_constraint_its_binding_with_a_parameter() {
     let [policy] = &read.policies[..] else {
         panic!()
     };
-    assert_eq!(policy.name, "gatekeeper-k8sowner");
+    assert_eq!(policy.name, "k8sowner");
     assert_eq!(policy.failure_policy, FailurePolicy::Ignore);
     let names: Vec<&str> = policy.variables.iter().map(|it| &*it.name).collect();
     assert_eq!(names, ["params", "owner"]);
@@ -49,6 +49,7 @@ fn a_template_is_a_policy_and_a_constraint_its_binding_with_a_parameter() {
         panic!()
     };
     assert_eq!(binding.policy_name, policy.name);
+    assert_eq!(binding.name, "k8sowner.all");
     assert_eq!(binding.validation_actions, [ValidationAction::Warn]);
     let limits = binding.match_resources.as_ref().unwrap();
     assert_eq!(limits.resource_rules[0].scope, Scope::Namespaced);
