@@ -128,7 +128,10 @@ impl Table<'_> {
         let name = key.as_str().unwrap();
         let items = &list["items"];
         let items = reference(items).map_or(items, |name| &self.definitions[name]);
-        match &items["properties"][name]["default"] {
+        match items
+            .pointer(&format!("/properties/{name}/default"))
+            .unwrap_or(&Value::Null)
+        {
             Value::Null => name.to_owned(),
             Value::String(text) => format!("{name}={text}"),
             Value::Number(number) => format!("{name}=#{number}"),

@@ -3,6 +3,7 @@
 //! Semantics: apiserver `plugin/policy/matching/matching.go` and
 //! `plugin/webhook/predicates/{rules,namespace,object}`.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::admission::resources::Resources;
@@ -13,7 +14,7 @@ use crate::policy::model::{
     Binding, LabelOperator, LabelSelector, MatchPolicy, MatchResources, NamedRule, PolicyKind,
     Scope,
 };
-use crate::policy::set::{BoundPolicy, Certainty, PolicySet};
+use crate::policy::set::{Asked, BoundPolicy, Certainty, PolicySet};
 
 use super::activation::{Document, NAME_LABEL};
 use super::cluster::ClusterView;
@@ -25,19 +26,17 @@ pub(super) fn candidates<'s>(
     kind: PolicyKind,
     target: &'s Target<'_>,
 ) -> impl Iterator<Item = (&'s BoundPolicy, As)> {
-    let candidates = match target.sub_resource.is_empty() {
-        true => set.candidates(
-            kind,
-            target.group,
-            target.version,
-            target.resource,
-            target.operation,
-        ),
-        false => {
-            let path = format!("{}/{}", target.resource, target.sub_resource);
-            set.candidates(kind, target.group, target.version, &path, target.operation)
-        }
+    let path = match target.sub_resource.is_empty() {
+        true => Cow::Borrowed(target.resource),
+        false => Cow::Owned(format!("{}/{}", target.resource, target.sub_resource)),
     };
+    let asked = Asked {
+        group: target.group,
+        version: target.version,
+        resource: &path,
+        operation: target.operation,
+    };
+    let candidates = set.candidates(kind, asked);
     candidates.filter_map(move |candidate| {
         if candidate.certainty == Certainty::Certain {
             return Some((candidate.bound, As::Sent));

@@ -83,6 +83,19 @@ pub struct BoundPolicy {
     pub bindings: Vec<Arc<Binding>>,
 }
 
+/// What a request is about, as far as the index knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'r> {
+    /// The API group.
+    pub group: &'r str,
+    /// The version.
+    pub version: &'r str,
+    /// The plural name, with `/subresource` if there is one.
+    pub resource: &'r str,
+    /// What is done.
+    pub operation: Operation,
+}
+
 /// A policy that may match a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'s> {
@@ -199,22 +212,18 @@ impl PolicySet {
     }
 
     /// Returns the policies of a kind whose rules may match an operation on a resource, in order of name.
-    ///
-    /// `resource` is the plural name, with `/subresource` if there is one.
     pub fn candidates<'s>(
         &'s self,
         kind: PolicyKind,
-        group: &str,
-        version: &str,
-        resource: &str,
-        operation: Operation,
+        asked: Asked<'_>,
     ) -> impl Iterator<Item = Candidate<'s>> + use<'s> {
         let InForce { policies, index } = match kind {
             PolicyKind::Validating => &self.validating,
             PolicyKind::Mutating => &self.mutating,
         };
-        let version = index.version(version);
-        let entries = index.entries(group, resource);
+        let operation = asked.operation;
+        let version = index.version(asked.version);
+        let entries = index.entries(asked.group, asked.resource);
         entries.filter_map(move |entry| {
             Some(Candidate {
                 bound: policies.get(entry.at)?,

@@ -37,11 +37,8 @@ fn real_objects_are_checked_without_an_error_of_our_own() {
         .iter()
         .map(|it| it["code"].as_str().unwrap())
         .collect();
-    let is_policy = |code: &&str| !code.contains('/');
-    assert!(
-        codes.iter().all(|code| is_policy(&code)),
-        "nothing but violations: {codes:?}"
-    );
+    let problems: Vec<_> = codes.iter().filter(|code| code.contains('/')).collect();
+    assert!(problems.is_empty(), "nothing but violations: {problems:?}");
     for expected in ["access-control-deny", "meshery-replicas", "mtls-strict"] {
         assert!(codes.contains(expected), "{expected}");
     }
@@ -179,16 +176,17 @@ impl std::fmt::Display for Tally {
         write!(
             formatter,
             "allowed {}/{cases}, message {}/{cases}, warnings {}/{cases}, annotations {}/{cases}, \
-             patched {}/{cases} ({} changed)",
+             patched {}/{cases} ({} recorded)",
             self.allowed, self.message, self.warnings, self.annotations, self.patched, self.changed
         )
     }
 }
 
 impl Tally {
+    /// Recorded is what an object has become only where that was asked for.
     fn patched(&mut self, ours: &Value, theirs: &Value) -> bool {
         self.changed += usize::from(!theirs.is_null());
-        ours == theirs
+        theirs.is_null() || ours == theirs
     }
 
     fn add(&mut self, recorded: Recorded, case: &Value, answer: &Value) {

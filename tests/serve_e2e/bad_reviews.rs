@@ -344,11 +344,11 @@ async fn wrong_paths_methods_and_timeouts_are_refused() {
             "`timeout` cannot be read",
         ),
         (
-            "POST",
+            "GET",
             "/mutate",
-            501,
-            "NotImplemented",
-            "mutating policies are not applied",
+            405,
+            "MethodNotAllowed",
+            "the method must be POST",
         ),
     ] {
         let mut request = client::review(path, review("create").to_string());

@@ -394,3 +394,26 @@ most: 2
     assert_plainly_allowed(&server.review(&review("update")).await);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_changed_by_the_policies_that_are_switched_on() {
+    let patch = "// @patch\n[JSONPatch{op: 'replace', path: '/spec/replicas', value: 7}]";
+    let server = Launch::new()
+        .policies(&[
+            ("on.cel", &policy("mutate: true", patch)),
+            ("off.cel", &policy("mutate: false", patch)),
+        ])
+        .start()
+        .await;
+    let mut client = server.client().await;
+    let response = respond(&mut client, "/mutate", &review("create")).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    assert_eq!(response["patchType"], "JSONPatch");
+    let patch = response["patch"].as_str().unwrap();
+    // [{"op":"replace","path":"/spec/replicas","value":7}] in base64.
+    let expected = "W3sib3AiOiJyZXBsYWNlIiwicGF0aCI6Ii9zcGVjL3JlcGxpY2FzIiwidmFsdWUiOjd9XQ==";
+    assert_eq!(patch, expected);
+    let response = respond(&mut client, "/mutate/ignore", &review("create")).await;
+    assert_eq!(response["patch"], Value::Null, "another failure policy");
+    server.stop().await;
+}

@@ -6,7 +6,8 @@
 //! are written for. It is decided as given, unless `defaults` is true: then built-in objects get what
 //! the API server fills in. The answer has `id` and `allowed`, `message` as the API server words the
 //! first denial, `warnings`, the policies' `auditAnnotations`, the violations that are recorded
-//! (`validationFailure`) and `patched`; or `id` and `error`.
+//! (`validationFailure`) and, if there are mutating policies, the object as they leave it (`patched`); or
+//! `id` and `error`.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -144,7 +145,10 @@ fn decide(case: &Value) -> Result<Value, String> {
         "warnings": respond::warnings(&verdict, Mode::Enforce),
         "auditAnnotations": audit_annotations(&verdict),
         "validationFailure": validation_failure(&verdict),
-        "patched": mutated.object,
+        "patched": match set.mutating().is_empty() {
+            true => None,
+            false => request.object,
+        },
     }))
 }
 

@@ -5,6 +5,15 @@ use crate::policy::model::ValidationAction;
 use crate::policy::read;
 use crate::text::Source;
 
+fn asked<'r>(group: &'r str, resource: &'r str, operation: Operation) -> Asked<'r> {
+    Asked {
+        group,
+        version: "v1",
+        resource,
+        operation,
+    }
+}
+
 fn documents(files: &[(&str, &str)]) -> Documents {
     let mut documents = Documents::default();
     for (name, text) in files {
@@ -183,10 +192,7 @@ fn the_index_finds_resources_subresources_and_patterns() {
     let found = |group: &str, resource: &str| -> Vec<String> {
         set.candidates(
             PolicyKind::Validating,
-            group,
-            "v1",
-            resource,
-            Operation::Create,
+            asked(group, resource, Operation::Create),
         )
         .map(|it| it.bound.policy.policy.name.clone())
         .collect()
@@ -204,10 +210,7 @@ fn the_index_finds_resources_subresources_and_patterns() {
     // What a rule says in words is known; what it says in patterns is to be looked at.
     let deleted = set.candidates(
         PolicyKind::Validating,
-        "apps",
-        "v1",
-        "deployments",
-        Operation::Delete,
+        asked("apps", "deployments", Operation::Delete),
     );
     let deleted: Vec<_> = deleted
         .map(|it| (it.bound.policy.policy.name.as_str(), it.certainty))
