@@ -16,8 +16,9 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use serde_json::Value as Object;
 
-use crate::admission::defaults;
+use crate::admission::resources::Provenance;
 use crate::admission::review::AdmissionRequest;
+use crate::admission::{decode, defaults};
 use crate::cel::value::Value;
 use crate::json;
 use crate::patch::json::{Applied, Operation};
@@ -381,6 +382,16 @@ impl<'a> Changing<'a, '_> {
         })
     }
 
+    fn is_built_in(&self) -> bool {
+        let kind = &self.request.kind;
+        let api_version = match kind.group.is_empty() {
+            true => kind.version.to_string(),
+            false => format!("{}/{}", kind.group, kind.version),
+        };
+        let resource = self.options.resources.by_kind(&api_version, &kind.kind);
+        resource.provenance == Provenance::BuiltIn
+    }
+
     fn kind(&self) -> Kind {
         let kind = &self.request.kind;
         Kind {
@@ -393,8 +404,15 @@ impl<'a> Changing<'a, '_> {
     /// Goes on with a changed object.
     fn accept(&mut self, mut object: Object) {
         self.has_run = true;
-        if let (Object::Object(fields), Defaults::Applied) = (&mut object, self.mutating.defaults) {
-            defaults::apply(fields);
+        if let Object::Object(fields) = &mut object {
+            // The API server reads it into the type of its kind, and fills in what is left out.
+            match self.is_built_in() {
+                true => decode::built_in(fields),
+                false => decode::custom(fields),
+            }
+            if self.mutating.defaults == Defaults::Applied {
+                defaults::apply(fields);
+            }
         }
         if object == self.object {
             return;

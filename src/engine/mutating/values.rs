@@ -163,10 +163,11 @@ fn to_json(value: Value<'_>, depth: usize, left: &mut usize) -> Result<Json, Str
         }
         Value::Message(message) => from_configuration(&of_message(message, depth, left)?)?,
         Value::Optional(Some(inner)) => to_json(*inner, depth, left)?,
+        Value::Optional(None) => return Err("optional.none() dereference".to_owned()),
         Value::Bytes(_) | Value::Duration(_) | Value::Timestamp(_) => written(&value)?,
         other => {
             return Err(format!(
-                "type conversion not supported for {}",
+                "type conversion not supported for '{}'",
                 other.type_name()
             ));
         }
