@@ -1,6 +1,7 @@
 //! What a case expects, and whether what it got is that.
 
 use regex::{Regex, RegexBuilder};
+use serde_json::Value;
 
 use super::reader::Reader;
 use crate::text::Span;
@@ -23,6 +24,10 @@ pub struct Expect {
     pub errors: Vec<Text>,
     /// Audit annotations by key.
     pub annotations: Vec<(String, Text)>,
+    /// Fields that the object has once mutating policies have changed it; others are free.
+    pub object: Option<Value>,
+    /// The operations that change the object.
+    pub patch: Option<Value>,
     /// Whether no policy applies.
     pub applies: Applies,
 }
@@ -59,6 +64,9 @@ pub struct Got {
     pub errors: Vec<String>,
     /// Audit annotations: (`policy/key`, value).
     pub annotations: Vec<(String, String)>,
+    /// The object as mutating policies have left it, and the operations that make it so; none if
+    /// mutations are not expected.
+    pub changed: Option<(Value, Value)>,
     /// Whether any policy applied.
     pub applied: bool,
 }
@@ -142,12 +150,8 @@ impl Expect {
                 "warn" => expect.warnings = texts(reader, value, "`warn`"),
                 "error" => expect.errors = texts(reader, value, "`error`"),
                 "audit" => expect.audit(reader, value),
-                "object" | "patch" => {
-                    let message = format!("`{}` cannot be expected", entry.key);
-                    let help = "mutations are read and validated, but not run: expect `admit`, \
-                                `deny`, `warn`, `audit`, `error` or `skip`";
-                    reader.error(entry.key_span, "test/unknown-value", message, help);
-                }
+                "object" => expect.object = Some(value.to_json()),
+                "patch" => expect.patch = Some(value.to_json()),
                 _ => {}
             }
         }
@@ -186,7 +190,7 @@ impl Expect {
                 let help = match crate::text::nearest(word, KEYS) {
                     Some(name) => format!("did you mean `{name}`?"),
                     None => "an outcome is `admit`, `skip`, `{deny: …}`, `{warn: …}`, \
-                             `{audit: …}` or `{error: …}`"
+                             `{audit: …}`, `{error: …}`, `{object: …}` or `{patch: …}`"
                         .to_owned(),
                 };
                 reader.error(span, "test/unknown-value", message, &help);
@@ -207,6 +211,11 @@ impl Expect {
                 self.annotations.push((entry.key.clone(), text));
             }
         }
+    }
+
+    /// Says whether the mutations of the policies are to run, switched on or not.
+    pub fn mutates(&self) -> bool {
+        self.object.is_some() || self.patch.is_some()
     }
 
     /// Compares, and returns the lines of both sides if they differ.
@@ -231,6 +240,7 @@ impl Expect {
         pair(&mut lines, "audit", &self.records, &got.records);
         pair_errors(&mut lines, &self.errors, &got.errors);
         self.pair_annotations(&mut lines, got);
+        self.pair_changes(&mut lines, got);
         let is_same = |line: &Line| matches!(line, Line::Same(_));
         if lines.iter().all(is_same) {
             return Ok(());
@@ -248,6 +258,27 @@ impl Expect {
         }
         if !lines.iter().any(says_got) && got.applied {
             lines.push(Line::Unexpected("admit".to_owned()));
+        }
+    }
+
+    fn pair_changes(&self, lines: &mut Vec<Line>, got: &Got) {
+        let Some((object, patch)) = &got.changed else {
+            return;
+        };
+        if let Some(expected) = &self.patch {
+            if expected == patch {
+                lines.push(Line::Same(format!("patch: {patch}")));
+            } else {
+                lines.push(Line::Missing(format!("patch: {expected}")));
+                lines.push(Line::Unexpected(format!("patch: {patch}")));
+            }
+        }
+        if let Some(expected) = &self.object {
+            for (path, wanted, found) in differing(expected, Some(object)) {
+                lines.push(Line::Missing(format!("object{path}: {wanted}")));
+                let found = found.map_or("absent".to_owned(), ToString::to_string);
+                lines.push(Line::Unexpected(format!("object{path}: {found}")));
+            }
         }
     }
 
@@ -276,6 +307,34 @@ impl Expect {
                 lines.extend(values.iter().map(got));
             }
         }
+    }
+}
+
+/// The fields of an object that are expected and are not so: path, wanted, found.
+fn differing<'v>(
+    expected: &'v Value,
+    found: Option<&'v Value>,
+) -> Vec<(String, &'v Value, Option<&'v Value>)> {
+    match (expected, found) {
+        (Value::Object(fields), Some(Value::Object(object))) => {
+            let fields = fields.iter().flat_map(|(name, wanted)| {
+                let inner = differing(wanted, object.get(name));
+                let named = move |(path, wanted, found)| (format!(".{name}{path}"), wanted, found);
+                inner.into_iter().map(named).collect::<Vec<_>>()
+            });
+            fields.collect()
+        }
+        (Value::Array(items), Some(Value::Array(list))) if items.len() == list.len() => {
+            let items = items.iter().zip(list).enumerate();
+            let items = items.flat_map(|(at, (wanted, found))| {
+                let inner = differing(wanted, Some(found));
+                let placed = move |(path, wanted, found)| (format!("[{at}]{path}"), wanted, found);
+                inner.into_iter().map(placed).collect::<Vec<_>>()
+            });
+            items.collect()
+        }
+        (expected, Some(found)) if expected == found => Vec::new(),
+        (expected, found) => vec![(String::new(), expected, found)],
     }
 }
 
@@ -479,14 +538,6 @@ mod tests {
             ("{skip, warn: a}", "test/ambiguous: a case has one outcome"),
             ("{}", "test/required: `expect` says nothing"),
             (
-                "{object: {}}",
-                "test/unknown-value: `object` cannot be expected",
-            ),
-            (
-                "{patch: []}",
-                "test/unknown-value: `patch` cannot be expected",
-            ),
-            (
                 "[admit]",
                 "test/wrong-type: `expect` is a list, not a mapping",
             ),
@@ -497,5 +548,52 @@ mod tests {
                 "{expect}"
             );
         }
+    }
+
+    #[test]
+    fn a_changed_object_has_the_fields_that_are_expected() {
+        let got = Got {
+            applied: true,
+            changed: Some((
+                serde_json::json!({"spec": {"replicas": 3, "paused": true, "list": [{"a": 1, "b": 2}]}}),
+                serde_json::json!([{"op": "add", "path": "/spec/replicas", "value": 3}]),
+            )),
+            ..Got::default()
+        };
+        let told = |expect: &str| {
+            let lines = read(expect)
+                .unwrap()
+                .compare(&got)
+                .err()
+                .unwrap_or_default();
+            let shown = lines.iter().map(|line| match line {
+                Line::Same(text) => format!("  {text}"),
+                Line::Missing(text) => format!("- {text}"),
+                Line::Unexpected(text) => format!("+ {text}"),
+            });
+            shown.collect::<Vec<_>>()
+        };
+        for expect in [
+            "{object: {spec: {replicas: 3, list: [{b: 2}]}}}",
+            "{patch: [{path: /spec/replicas, op: add, value: 3}]}",
+        ] {
+            assert_eq!(told(expect), [] as [&str; 0], "{expect}");
+        }
+        assert_eq!(
+            told("{object: {spec: {replicas: 4, missing: 1}}}"),
+            [
+                "- object.spec.replicas: 4",
+                "+ object.spec.replicas: 3",
+                "- object.spec.missing: 1",
+                "+ object.spec.missing: absent",
+            ]
+        );
+        assert_eq!(
+            told("{patch: []}"),
+            [
+                "- patch: []",
+                r#"+ patch: [{"op":"add","path":"/spec/replicas","value":3}]"#,
+            ]
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
 
 use super::coverage::Tally;
@@ -10,20 +11,29 @@ use super::expect::{Got, Line};
 use super::format::{Case, TestFile};
 use super::path::kind_name;
 use crate::admission::resources::Resources;
+use crate::admission::review::AdmissionRequest;
 use crate::admission::synthesize::{OwnedRequest, Synthesis, User};
 use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::engine::cluster::Objects;
+use crate::engine::mutating::{self, Defaults, Mutating, Refusal};
 use crate::engine::observer::{Held, Observer};
 use crate::engine::verdict::{Outcome as Decided, Verdict};
-use crate::engine::{self, Options, Select};
+use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
     Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, ValidationAction,
 };
 use crate::policy::set::{Built, PolicySet};
+use crate::schema::Schemas;
 use crate::text::{Span, nearest};
+
+/// Objects of tests have the defaults that matter, and a change brings no others.
+const MUTATING: Mutating<'static> = Mutating {
+    schemas: &Schemas::built_in_shared,
+    defaults: Defaults::Omitted,
+};
 
 /// The policies a file of tests is about.
 #[derive(Debug)]
@@ -108,17 +118,58 @@ impl UnderTest {
             applied: false,
             errors: Vec::new(),
         };
-        let verdict = engine::validate_observed(set, &owned.request(), options, &mut watch);
-        let verdict = verdict.map_err(|error| unusable(file, case.place, &error.to_string()))?;
-        Ok(got(&verdict, watch.applied, watch.errors))
+        let problem = |error: EngineError| unusable(file, case.place, &error.to_string());
+        let request = owned.request();
+        if !case.expect.mutates() {
+            let verdict = engine::validate_observed(set, &request, options, &mut watch);
+            return Ok(got(&verdict.map_err(problem)?, watch.applied, watch.errors));
+        }
+        let mutated = mutating::mutate_observed(set, &request, options, MUTATING, &mut watch);
+        let mut mutated = mutated.map_err(problem)?;
+        if let Some(Refusal::Internal(message) | Refusal::Unavailable(message)) = mutated.refusal {
+            watch.errors.push(message);
+        }
+        let mut text = None;
+        if let Some(object) = &mutated.object {
+            text = Some(
+                to_raw_value(object)
+                    .map_err(|error| unusable(file, case.place, &error.to_string()))?,
+            );
+        }
+        let after = AdmissionRequest {
+            object: text.as_deref().or(request.object),
+            ..request
+        };
+        // What is changed must be settled, and be what the validating policies want.
+        let again = mutating::mutate(set, &after, options, MUTATING).map_err(problem)?;
+        if !again.patch.is_empty() {
+            let patch = serde_json::to_string(&again.patch).unwrap_or_default();
+            watch.errors.push(format!(
+                "mutated once more, the object changes again: {patch}"
+            ));
+        }
+        let validated = engine::validate_observed(set, &after, options, &mut watch);
+        let mut verdict = validated.map_err(problem)?;
+        verdict.decisions.append(&mut mutated.verdict.decisions);
+        let mut got = got(&verdict, watch.applied, watch.errors);
+        let object = after
+            .object
+            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let patch = serde_json::to_value(&mutated.patch).unwrap_or_default();
+        got.changed = Some((object.unwrap_or_default(), patch));
+        Ok(got)
     }
 
-    /// Compiles the policies with the settings of a case; `None` if it has none of its own.
+    /// Compiles the policies with the settings of a case, and with their mutations switched on if it
+    /// expects some; `None` if nothing is other than it is written.
     fn with_settings(&self, file: &TestFile, case: &Case) -> Result<Option<PolicySet>, Diagnostic> {
-        if case.settings.is_empty() {
+        if case.settings.is_empty() && !case.expect.mutates() {
             return Ok(None);
         }
         let mut documents = self.documents.clone();
+        for policy in &mut documents.policies {
+            policy.mutate |= case.expect.mutates();
+        }
         for (name, value, span) in &case.settings {
             let mut is_known = false;
             for policy in &mut documents.policies {
