@@ -29,8 +29,10 @@ use policies::PACK;
 use portcullis::admission::review;
 use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::cluster::Objects;
+use portcullis::engine::mutating::{Defaults, Mutating, mutate};
 use portcullis::engine::{Options, Select, validate};
 use portcullis::policy::set::PolicySet;
+use portcullis::schema::Schemas;
 use portcullis::sources;
 use portcullis::text::Source;
 use reviews::body;
@@ -177,6 +179,41 @@ fn requests() {
     println!("  {allocations} allocations");
 }
 
+/// Ten policies that change the Deployment, half of them by operations, half by a configuration.
+fn mutations() {
+    let sources = (0..10).map(policies::mutating).collect();
+    let set = load(sources);
+    assert_eq!(set.mutating().len(), 10);
+    let body = body();
+    let cluster = Objects::default();
+    let options = Options {
+        cluster: &cluster,
+        resources: portcullis::admission::resources::Resources::built_in(),
+        authorizer: None,
+        is_expired: None,
+        select: Select::All,
+    };
+    let mutating = Mutating {
+        schemas: &Schemas::built_in_shared,
+        defaults: Defaults::Applied,
+    };
+    let mut decide = || {
+        let request = review::parse(&body).expect("a review");
+        let mutated = mutate(&set, &request, options, mutating).expect("it is decided");
+        assert!(!mutated.is_denied(), "{:?}", mutated.verdict.decisions);
+        assert!(mutated.patch.len() >= 10, "{:?}", mutated.patch);
+        black_box(mutated);
+    };
+    let [time] = medians([&mut decide]);
+    bar(
+        "10 mutating policies on a Deployment",
+        time.as_secs_f64() * 1e3,
+        "ms",
+        1.0,
+    );
+    println!("  {} allocations", measure(decide).count_total);
+}
+
 /// Runs the program with 200 policies, and asks the system what it takes.
 fn serve() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -229,5 +266,6 @@ fn main() {
     memory();
     compilation();
     requests();
+    mutations();
     serve();
 }

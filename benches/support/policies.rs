@@ -29,6 +29,28 @@ pub(crate) fn cel(at: usize, resource: &str) -> Arc<Source> {
     Source::new(format!("policy-{at}.cel"), text)
 }
 
+/// A `.cel` policy that changes the Deployment: a label of its own, by an operation, or a variable of its
+/// own in every container, by a configuration.
+pub(crate) fn mutating(at: usize) -> Arc<Source> {
+    let mutation = match at % 2 {
+        0 => format!(
+            "// @patch\n[JSONPatch{{op: 'add', path: '/metadata/labels/label-{at}', value: \
+             object.metadata.name}}]\n"
+        ),
+        _ => format!(
+            "// @apply\nObject{{spec: Object.spec{{template: Object.spec.template{{spec: \
+             Object.spec.template.spec{{\n  containers: object.spec.template.spec.containers.map(c, \
+             Object.spec.template.spec.containers{{\n    name: c.name, env: \
+             [Object.spec.template.spec.containers.env{{name: 'OWN_{at}', value: c.name}}]}})\n}}}}}}}}\n"
+        ),
+    };
+    let text = format!(
+        "// ---\n// match: {{resources: [apps/v1/deployments], operations: [CREATE, UPDATE]}}\n\
+         // mutate: true\n// ---\n\n{mutation}"
+    );
+    Source::new(format!("mutating-{at}.cel"), text)
+}
+
 /// What typical policies require, with a number that makes three of each; all hold for the
 /// Deployment.
 const RULES: [(&str, &str); 20] = [

@@ -230,3 +230,35 @@ fn audit_mode_changes_nothing_and_tells_the_patch() {
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["response"]["patchType"], "JSONPatch");
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_patch_makes_the_object_and_once_is_enough(
+        labels in proptest::collection::btree_map("[a-z/~]{1,4}", "[a-z]{0,3}", 0..5),
+        set in proptest::collection::btree_map("[a-z/~]{1,4}", "[a-z]{0,3}", 0..4),
+        replicas in 0_u8..6,
+        wanted in 0_u8..6,
+        is_needed in proptest::bool::ANY,
+    ) {
+        let set: String = set.iter().map(|(key, value)| format!("'{key}': '{value}', ")).collect();
+        let labelled = format!("Object{{metadata: Object.metadata{{labels: {{{set}}}}}}}");
+        let scaled = format!(
+            "[JSONPatch{{op: 'replace', path: '/spec/replicas', value: {wanted}}}, JSONPatch{{op: \
+             'add', path: '/metadata/annotations', value: {{'a/b~': 'c'}}}}]"
+        );
+        let more = if is_needed { IF_NEEDED } else { NEVER };
+        let policies = set_of(&[
+            policy("a", more, &[("ApplyConfiguration", &labelled)]),
+            policy("b", NEVER, &[("JSONPatch", &scaled)]),
+        ]);
+        let before = body(&[("/object/metadata/labels", json!(labels)), ("/object/spec/replicas", json!(replicas))]);
+        let mutated = changed(&policies, &before, Defaults::Applied);
+        proptest::prop_assert!(!mutated.is_denied(), "{:?}", mutated);
+        let object = mutated.object.unwrap();
+        let before: Value = serde_json::from_slice(&before).unwrap();
+        let applied = crate::patch::json::apply(&before["request"]["object"], &mutated.patch).unwrap();
+        proptest::prop_assert_eq!(applied, crate::patch::json::Applied::Changed(object.clone()));
+        let again = changed(&policies, &body(&[("/object", object)]), Defaults::Applied);
+        proptest::prop_assert_eq!(again.patch, []);
+    }
+}
