@@ -1,7 +1,7 @@
 //! Patches beside what Kubernetes' own packages make of them, run without Go.
 //!
-//! A line of `tests/cases/patch.jsonl` is an object, operations or a configuration, and the object
-//! or the error that came of it.
+//! A line of `tests/cases/patch.jsonl` is an object, operations or a configuration, or an expression
+//! that gives one of them (`patch`, `apply`), and the object or the error that came of it.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +10,12 @@
 
 use std::sync::Arc;
 
+use bumpalo::Bump;
+use portcullis::cel::env::{Env, Language, Messages};
+use portcullis::cel::eval::{Inputs, Limits, Unobserved, evaluate};
+use portcullis::cel::types::Type;
+use portcullis::cel::{self, parse, plan};
+use portcullis::patch::given;
 use portcullis::patch::json::{Action, Applied, Operation, apply};
 use portcullis::patch::merge::{Configuration, merge};
 use portcullis::patch::strict::check;
@@ -42,28 +48,85 @@ fn kind(object: &Value) -> Kind {
 /// What comes of a case: `{"object": …}` or `{"error": …}`.
 fn outcome(schemas: &Arc<Schemas>, case: &Value) -> Value {
     let object = &case["object"];
-    if let Some(written) = case["operations"].as_array() {
-        return match apply(object, &operations(written)) {
-            Ok(Applied::Changed(object)) => match check(schemas, &kind(&case["object"]), &object) {
-                Ok(()) => json!({"object": object}),
-                Err(error) => json!({"error": format!("Internal error occurred: {error}")}),
-            },
-            Ok(Applied::TestFailed) => json!({"object": object}),
-            Err(error) => json!({"error": format!("JSON Patch: {error}")}),
-        };
-    }
-    let configuration = Configuration::from(&case["configuration"]);
-    let merged = match case.get("crd") {
+    let configured = |configuration: &Configuration| match case.get("crd") {
         Some(crd) => {
             let mut schemas = Schemas::clone(schemas);
             schemas.define(crd).unwrap();
-            merge(&schemas, &kind(object), object, &configuration)
+            merged(&schemas, object, configuration)
         }
-        None => merge(schemas, &kind(object), object, &configuration),
+        None => merged(schemas, object, configuration),
     };
-    match merged {
+    if let Some(written) = case["operations"].as_array() {
+        return patched(schemas, object, &operations(written));
+    }
+    let error = |error: &dyn std::fmt::Display| json!({"error": error.to_string()});
+    if let Some(expression) = case["patch"].as_str() {
+        return evaluated(expression, object, |value| match given::operations(value) {
+            Ok(operations) => patched(schemas, object, &operations),
+            Err(fault) => error(&fault),
+        });
+    }
+    if let Some(expression) = case["apply"].as_str() {
+        return evaluated(expression, object, |value| {
+            match given::configuration(value) {
+                Ok(configuration) => configured(&configuration),
+                Err(fault) => error(&fault),
+            }
+        });
+    }
+    configured(&Configuration::from(&case["configuration"]))
+}
+
+fn patched(schemas: &Schemas, object: &Value, operations: &[Operation]) -> Value {
+    match apply(object, operations) {
+        Ok(Applied::Changed(patched)) => match check(schemas, &kind(object), &patched) {
+            Ok(()) => json!({"object": patched}),
+            Err(error) => json!({"error": format!("Internal error occurred: {error}")}),
+        },
+        Ok(Applied::TestFailed) => json!({"object": object}),
+        Err(error) => json!({"error": format!("JSON Patch: {error}")}),
+    }
+}
+
+fn merged(schemas: &Schemas, object: &Value, configuration: &Configuration) -> Value {
+    match merge(schemas, &kind(object), object, configuration) {
         Ok(object) => json!({"object": object}),
         Err(error) => json!({"error": format!("error applying patch: {error}")}),
+    }
+}
+
+/// Evaluates an expression of a mutation that reads `object`.
+fn evaluated(
+    expression: &str,
+    object: &Value,
+    show: impl FnOnce(&cel::value::Value<'_>) -> Value,
+) -> Value {
+    let failed = |issues: Vec<cel::issue::Issue>| json!({"error": format!("{issues:?}")});
+    let env = Env::new([("object", Type::Dyn)], Language::Extended);
+    let env = env.with_messages(Messages::Mutation);
+    let checked = parse::parse(expression).and_then(|ast| cel::check::check(ast, &env));
+    let program = match checked.and_then(|ast| plan::plan(&ast)) {
+        Ok(program) => program,
+        Err(issues) => return failed(issues),
+    };
+    let arena = Bump::new();
+    let object = cel::value::Value::from(portcullis::json::from_value(&arena, object));
+    let inputs = Inputs {
+        slots: &[object],
+        variables: &[],
+        lookup: None,
+        authorizer: None,
+    };
+    let outcome = evaluate(
+        &program,
+        &inputs,
+        &arena,
+        Limits::default(),
+        &mut Unobserved,
+    );
+    match outcome.value {
+        Ok(value) => show(&value),
+        Err(fault) => json!({"error": fault.to_string()}),
     }
 }
 

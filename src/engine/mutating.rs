@@ -9,8 +9,6 @@
 //! DIVERGES: a policy that changes what an object is (its name, namespace, uid, `apiVersion` or `kind`)
 //! is an error of that policy.
 
-mod values;
-
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -22,7 +20,7 @@ use crate::admission::{decode, defaults};
 use crate::cel::value::Value;
 use crate::json;
 use crate::patch::json::{Applied, Operation};
-use crate::patch::{self, merge, strict};
+use crate::patch::{self, given, merge, strict};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
     Binding, FailurePolicy, Mutation, ParamObject, PolicyKind, Reading, Reason, ReinvocationPolicy,
@@ -44,11 +42,11 @@ use super::{EngineError, Options, arena_bytes, is_selected};
 pub struct Mutating<'s> {
     /// What kinds look like; asked for only if something is to be changed.
     pub schemas: &'s dyn Fn() -> &'s Schemas,
-    /// Whether what a change leaves out is filled in, as the API server fills it in.
+    /// Whether a changed object is brought into the form that the API server gives it.
     pub defaults: Defaults,
 }
 
-/// Whether defaults are filled in.
+/// Whether an object is read into the type of its kind, and what it leaves out is filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defaults {
     /// After each change.
@@ -261,7 +259,7 @@ impl<'a> Changing<'a, '_> {
         }
         for (at, mutation) in policy.policy.mutations.iter().enumerate() {
             match self.applied(invocation, (at, mutation), observer) {
-                Ok(object) => self.accept(object),
+                Ok(()) => self.accept(),
                 Err(Failure::Policy(message)) => self.fail(invocation, Some(at), message, observer),
                 Err(Failure::Request(refusal)) => {
                     self.mutated.refusal = Some(refusal);
@@ -322,13 +320,14 @@ impl<'a> Changing<'a, '_> {
         }
     }
 
-    /// Returns the object with a mutation applied. Each has a budget of its own.
+    /// Applies a mutation to the object, which stays as it is if that fails. Each has a budget of its
+    /// own.
     fn applied(
         &mut self,
         invocation: &Invocation<'a>,
         (at, mutation): (usize, &Mutation),
         observer: &mut dyn Observer,
-    ) -> Result<Object, Failure> {
+    ) -> Result<(), Failure> {
         let Some(expression) = invocation.policy.mutations.get(at) else {
             return Err(Failure::Policy("the mutation is not compiled".to_owned()));
         };
@@ -343,42 +342,55 @@ impl<'a> Changing<'a, '_> {
             Ok(Err(message)) => return Err(Failure::Policy(message)),
             Err(OutOfBudget) => return Err(Failure::Policy(OUT_OF_BUDGET.to_owned())),
         };
-        let object = match mutation {
-            Mutation::JsonPatch(_) => self.patched(value)?,
-            Mutation::ApplyConfiguration(_) => self.merged(value)?,
-        };
-        match identity_changed(&self.object, &object) {
-            Some(field) => Err(Failure::Policy(format!(
-                "a mutation must not change {field}, which says what the object is"
-            ))),
-            None => Ok(object),
+        match mutation {
+            Mutation::JsonPatch(_) => self.patch(value),
+            Mutation::ApplyConfiguration(_) => self.merge(value),
         }
     }
 
-    fn patched(&self, value: Value<'_>) -> Result<Object, Failure> {
-        let operations = values::operations(value).map_err(Failure::Policy)?;
+    fn patch(&mut self, value: Value<'_>) -> Result<(), Failure> {
+        let policy = |problem: String| Failure::Policy(problem);
+        let operations = given::operations(&value).map_err(|fault| policy(fault.to_string()))?;
         let applied = patch::json::apply(&self.object, &operations)
-            .map_err(|error| Failure::Policy(format!("JSON Patch: {error}")))?;
+            .map_err(|error| policy(format!("JSON Patch: {error}")))?;
+        // Upstream applies nothing of a patch one of whose tests fails, and says nothing.
         let Applied::Changed(object) = applied else {
-            // Upstream applies nothing of a patch one of whose tests fails, and says nothing.
-            return Ok(self.object.clone());
+            return Ok(());
         };
         let schemas = (self.mutating.schemas)();
         strict::check(schemas, &self.kind(), &object)
             .map_err(|error| Failure::Request(Refusal::Internal(error.to_string())))?;
-        Ok(object)
+        let changed = IDENTITY.iter().find(|(_, at)| {
+            let before = self.object.pointer(at).filter(|value| !value.is_null());
+            before.is_some() && before != object.pointer(at)
+        });
+        if let Some((field, _)) = changed {
+            return Err(identity_changed(field));
+        }
+        self.object = object;
+        Ok(())
     }
 
-    fn merged(&self, value: Value<'_>) -> Result<Object, Failure> {
-        let configuration = values::configuration(value).map_err(Failure::Policy)?;
-        let schemas = (self.mutating.schemas)();
-        merge::merge(schemas, &self.kind(), &self.object, &configuration).map_err(|error| {
-            match error {
-                merge::MergeError::UnknownKind(_) => {
-                    Failure::Request(Refusal::Unavailable(error.to_string()))
-                }
-                other => Failure::Policy(format!("error applying patch: {other}")),
+    fn merge(&mut self, value: Value<'_>) -> Result<(), Failure> {
+        let policy = |problem: String| Failure::Policy(problem);
+        let given = given::configuration(&value).map_err(|fault| policy(fault.to_string()))?;
+        // `apiVersion` and `kind` are never taken from a configuration.
+        for field in ["name", "namespace", "uid"] {
+            let before = self.object.pointer(&format!("/metadata/{field}"));
+            let before = before.and_then(Object::as_str);
+            if let (Some(before), Some(wanted)) = (before, given.text(&["metadata", field]))
+                && before != wanted
+            {
+                return Err(identity_changed(&format!("metadata.{field}")));
             }
+        }
+        let schemas = (self.mutating.schemas)();
+        let kind = self.kind();
+        merge::merge_into(schemas, &kind, &mut self.object, &given).map_err(|error| match error {
+            merge::MergeError::UnknownKind(_) => {
+                Failure::Request(Refusal::Unavailable(error.to_string()))
+            }
+            other => policy(format!("error applying patch: {other}")),
         })
     }
 
@@ -402,28 +414,25 @@ impl<'a> Changing<'a, '_> {
     }
 
     /// Goes on with a changed object.
-    fn accept(&mut self, mut object: Object) {
+    fn accept(&mut self) {
         self.has_run = true;
-        if let Object::Object(fields) = &mut object {
+        let is_built_in = self.is_built_in();
+        if let (Object::Object(fields), Defaults::Applied) =
+            (&mut self.object, self.mutating.defaults)
+        {
             // The API server reads it into the type of its kind, and fills in what is left out.
-            match self.is_built_in() {
+            match is_built_in {
                 true => decode::built_in(fields),
                 false => decode::custom(fields),
             }
-            if self.mutating.defaults == Defaults::Applied {
-                defaults::apply(fields);
-            }
+            defaults::apply(fields);
         }
-        if object == self.object {
-            return;
-        }
-        let parsed = json::from_value(self.arena, &object);
+        let parsed = json::from_value(self.arena, &self.object);
         let objects = [parsed, self.document.old_object];
         // The request was read before, and is the same.
         if let Ok(document) = Document::with(self.arena, self.request, self.options, objects) {
             self.document = self.arena.alloc(document);
         }
-        self.object = object;
     }
 
     fn fail(
@@ -450,19 +459,17 @@ impl<'a> Changing<'a, '_> {
     }
 }
 
-/// Returns the field that tells what an object is, if it had a value and has another now.
-fn identity_changed(before: &Object, after: &Object) -> Option<&'static str> {
-    const FIELDS: [(&str, &str); 5] = [
-        ("apiVersion", "/apiVersion"),
-        ("kind", "/kind"),
-        ("metadata.name", "/metadata/name"),
-        ("metadata.namespace", "/metadata/namespace"),
-        ("metadata.uid", "/metadata/uid"),
-    ];
-    let is_changed = |(_, at): &&(&str, &str)| {
-        before
-            .pointer(at)
-            .is_some_and(|value| !value.is_null() && Some(value) != after.pointer(at))
-    };
-    FIELDS.iter().find(is_changed).map(|(name, _)| *name)
+/// The fields that tell what an object is.
+const IDENTITY: [(&str, &str); 5] = [
+    ("apiVersion", "/apiVersion"),
+    ("kind", "/kind"),
+    ("metadata.name", "/metadata/name"),
+    ("metadata.namespace", "/metadata/namespace"),
+    ("metadata.uid", "/metadata/uid"),
+];
+
+fn identity_changed(field: &str) -> Failure {
+    Failure::Policy(format!(
+        "a mutation must not change {field}, which says what the object is"
+    ))
 }

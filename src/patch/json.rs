@@ -5,7 +5,7 @@
 //! `test` finds a null that was read equal to an operation without value only, and a null that was
 //! written equal to `{}`. What ends the library with a panic is an error here, [`PatchError::Panic`].
 
-mod document;
+pub(super) mod document;
 mod equal;
 #[cfg(test)]
 mod tests;

@@ -87,13 +87,26 @@ impl std::fmt::Display for Faults {
 /// Returns the object with what the configuration says.
 ///
 /// The configuration is taken to be of the object's `apiVersion` and `kind`, whatever it says itself.
-/// Takes about the time to validate and copy the object.
 pub fn merge(
     schemas: &Schemas,
     kind: &Kind,
     object: &Value,
     configuration: &Configuration,
 ) -> Result<Value, MergeError> {
+    let mut merged = object.clone();
+    merge_into(schemas, kind, &mut merged, configuration)?;
+    Ok(merged)
+}
+
+/// Puts what the configuration says into the object, which is left as it is if there is an error.
+///
+/// Takes the time to validate the object.
+pub fn merge_into(
+    schemas: &Schemas,
+    kind: &Kind,
+    object: &mut Value,
+    configuration: &Configuration,
+) -> Result<(), MergeError> {
     let types = Types { schemas };
     let root = schemas
         .kind(kind)
@@ -108,9 +121,8 @@ pub fn merge(
     }
     validate::check(types, root, object, validate::Duplicates::Allowed)?
         .map_or(Ok(()), |faults| Err(MergeError::Object(faults)))?;
-    let mut merged = object.clone();
-    merge_value(types, root, &mut merged, &configuration);
-    Ok(merged)
+    merge_value(types, root, object, &configuration);
+    Ok(())
 }
 
 fn of_kind(configuration: &Configuration, kind: &Kind) -> Configuration {
@@ -132,6 +144,7 @@ fn of_kind(configuration: &Configuration, kind: &Kind) -> Configuration {
 /// What only one side has is taken as it is. An empty list or map changes one that is not empty in
 /// nothing, and replaces everything else.
 fn merge_value(types: Types<'_>, of: TypeRef, live: &mut Value, given: &Configuration) {
+    let no_items = Vec::new();
     let Atom { list, map, .. } = types.atom(of);
     match (&mut *live, given) {
         (Value::Object(fields), Configuration::Object(given)) => {
@@ -149,11 +162,26 @@ fn merge_value(types: Types<'_>, of: TypeRef, live: &mut Value, given: &Configur
                 return;
             }
         }
-        (Value::Array(items), Configuration::List(given)) => {
+        (Value::Array(items), Configuration::List(_) | Configuration::NoItems) => {
+            let given = match given {
+                Configuration::List(given) => given,
+                _ => &no_items,
+            };
             if let Some(list) = list.filter(|list| !list.is_atomic())
                 && !(items.is_empty() && given.is_empty())
             {
                 lists::merge(types, &list, items, given);
+                return;
+            }
+        }
+        // A null changes nothing in what has parts of its own.
+        (Value::Object(fields), Configuration::Null) => {
+            if map.is_some_and(|map| !map.is_atomic) && !fields.is_empty() {
+                return;
+            }
+        }
+        (Value::Array(items), Configuration::Null) => {
+            if map.is_none() && list.is_some_and(|list| !list.is_atomic()) && !items.is_empty() {
                 return;
             }
         }

@@ -19,7 +19,7 @@ pub fn json_number(value: f64) -> String {
 }
 
 /// A duration as `time.Duration.String` writes it: `1h0m0.5s`, `1.5ms`.
-pub(super) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let nanos = duration.nanos.unsigned_abs();
     let sign = if duration.nanos < 0 { "-" } else { "" };
     let (unit, name) = match nanos {

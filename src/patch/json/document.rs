@@ -373,7 +373,7 @@ fn copy(value: &Value, depth: usize, steps_left: &mut usize) -> Result<Value, Pa
 }
 
 /// A number as it is read back.
-fn whole(number: &Number) -> Number {
+pub(in crate::patch) fn whole(number: &Number) -> Number {
     if !number.is_f64() {
         return number.clone();
     }

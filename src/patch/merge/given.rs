@@ -10,9 +10,11 @@ use serde_json::{Map, Number, Value};
 /// Only objects, and lists and maps directly in a field of an object, are converted into what the
 /// merge understands. Everything else is [`Configuration::Foreign`] and refused wherever a schema has
 /// a place for it: null, `uint`, bytes, durations, timestamps, types, and lists and maps that are
-/// themselves inside of a list or a map.
+/// themselves written inside of a list or a map ([`crate::patch::given::configuration`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Configuration {
+    /// No value (`nil`): what `optional.none()` is; CEL's `null` is foreign.
+    Null,
     /// `true` or `false`
     Bool(bool),
     /// An integer (`int64`).
@@ -21,8 +23,10 @@ pub enum Configuration {
     Double(f64),
     /// A text.
     Text(String),
-    /// A list; where it is empty, it becomes null in the object.
+    /// A list.
     List(Vec<Configuration>),
+    /// `[]` written in the expression: a slice that nothing was appended to, null in the object.
+    NoItems,
     /// An object, or a map in a field of one.
     Object(BTreeMap<String, Configuration>),
     /// A value that the merge does not understand.
@@ -61,7 +65,8 @@ impl Foreign {
 }
 
 impl From<&Value> for Configuration {
-    /// Reads a configuration from JSON, whose numbers without fraction and exponent are integers.
+    /// Reads a configuration from JSON, as if it were written in an expression: `null` and `[]` are
+    /// those of CEL. Numbers without fraction and exponent are integers.
     fn from(value: &Value) -> Self {
         match value {
             Value::Null => Configuration::Foreign(Foreign::null()),
@@ -71,6 +76,7 @@ impl From<&Value> for Configuration {
                 (None, number) => Configuration::Double(number.unwrap_or_default()),
             },
             Value::String(text) => Configuration::Text(text.clone()),
+            Value::Array(items) if items.is_empty() => Configuration::NoItems,
             Value::Array(items) => Configuration::List(items.iter().map(Self::from).collect()),
             Value::Object(fields) => Configuration::Object(
                 fields
@@ -83,15 +89,27 @@ impl From<&Value> for Configuration {
 }
 
 impl Configuration {
+    /// Returns the text at a path of fields, if there is one.
+    pub fn text(&self, path: &[&str]) -> Option<&str> {
+        let found = path.iter().try_fold(self, |value, field| match value {
+            Configuration::Object(fields) => fields.get(*field),
+            _ => None,
+        });
+        match found? {
+            Configuration::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The value as it is in the object. What is foreign was refused before.
     pub(super) fn to_value(&self) -> Value {
         match self {
+            Configuration::Null => Value::Null,
             Configuration::Bool(value) => Value::Bool(*value),
             Configuration::Int(value) => Value::from(*value),
             Configuration::Double(value) => number(*value),
             Configuration::Text(text) => Value::String(text.clone()),
-            // A slice that nothing was appended to is nil.
-            Configuration::List(items) if items.is_empty() => Value::Null,
+            Configuration::NoItems => Value::Null,
             Configuration::List(items) => Value::Array(items.iter().map(Self::to_value).collect()),
             Configuration::Object(fields) => Value::Object(
                 fields

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Configuration, MergeError, merge};
+use super::{Configuration, MergeError, merge, merge_into};
 use crate::schema::{Kind, Schemas};
 
 fn schemas() -> &'static Schemas {
@@ -45,4 +45,101 @@ fn keyed_items_are_merged_in_the_order_of_the_configuration() {
             "{before:?} and {given:?}"
         );
     }
+}
+
+#[test]
+fn nothing_of_a_merge_that_fails_is_seen() {
+    let before =
+        json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a"}]}});
+    let mut object = before.clone();
+    for (configuration, expect) in [
+        (
+            json!({"spec": {"containers": [{"name": "a", "image": "b"}], "x": 1}}),
+            "failed to convert patch object to typed object: .spec.x: field not declared in schema",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}),
+            "failed to convert patch object to typed object: .spec.containers: duplicate entries for key [name=\"a\"]",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a", "args": ["x"]}]}}),
+            "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.containers[0].args",
+        ),
+        (
+            json!({"spec": {"hostname": null}}),
+            "failed to convert patch object to typed object: .spec.hostname: expected string, got &value.valueUnstructured{Value:0}",
+        ),
+    ] {
+        let configuration = Configuration::from(&configuration);
+        let pod = kind("", "v1", "Pod");
+        let error = merge_into(schemas(), &pod, &mut object, &configuration).unwrap_err();
+        assert_eq!(error.to_string(), expect);
+        assert_eq!(object, before);
+    }
+}
+
+#[test]
+fn a_kind_without_schema_is_not_available() {
+    let foo = kind("example.com", "v1", "Foo");
+    let nothing = Configuration::from(&json!({}));
+    let error = merge(schemas(), &foo, &json!({}), &nothing).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Resource kind example.com/v1, Kind=Foo not found. There can be a delay between when CustomResourceDefinitions are created and when they are available."
+    );
+}
+
+#[test]
+fn an_absent_value_removes_scalars_and_leaves_the_rest() {
+    let object = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"hostname": "a", "containers": [{"name": "a"}], "nodeSelector": {"a": "b"}}});
+    let fields = ["hostname", "containers", "securityContext"]
+        .map(|name| (name.to_owned(), Configuration::Null));
+    let spec = Configuration::Object(fields.into_iter().collect());
+    let configuration = Configuration::Object([("spec".to_owned(), spec)].into_iter().collect());
+    let merged = merge(schemas(), &kind("", "v1", "Pod"), &object, &configuration).unwrap();
+    assert_eq!(
+        merged["spec"],
+        json!({"hostname": null, "containers": [{"name": "a"}], "nodeSelector": {"a": "b"}, "securityContext": null})
+    );
+}
+
+#[test]
+fn large_lists_take_no_quadratic_time() {
+    let items = |from: usize| -> Value {
+        (from..from + 50_000)
+            .map(|at| json!({"name": at.to_string()}))
+            .collect()
+    };
+    let object = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": items(0)}});
+    let merged = pod(&object, &json!({"spec": {"containers": items(25_000)}})).unwrap();
+    assert_eq!(
+        merged["spec"]["containers"].as_array().map(Vec::len),
+        Some(75_000)
+    );
+}
+
+#[test]
+fn deep_objects_are_refused() {
+    let deep = (0..500).fold(json!(1), |inner, _| json!({"a": inner}));
+    let failed = pod(
+        &json!({"metadata": {"annotations": deep.clone()}}),
+        &json!({}),
+    );
+    assert!(
+        matches!(
+            failed,
+            Err(MergeError::Object(_) | MergeError::TooDeep { .. })
+        ),
+        "{failed:?}"
+    );
+    let failed = pod(
+        &json!({}),
+        &json!({"metadata": {"managedFields": [{"fieldsV1": deep}]}}),
+    );
+    assert_eq!(
+        failed,
+        Err(MergeError::TooDeep {
+            limit: crate::json::MAX_DEPTH
+        })
+    );
 }

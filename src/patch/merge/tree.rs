@@ -68,11 +68,13 @@ impl Tree for Configuration {
 
     fn look(&self) -> Look<'_, Self> {
         match self {
+            Configuration::Null => Look::Null,
             Configuration::Bool(value) => Look::Bool(*value),
             Configuration::Int(value) => Look::Int(*value),
             Configuration::Double(value) => Look::Double(*value),
             Configuration::Text(text) => Look::Text(text),
             Configuration::List(items) => Look::List(items),
+            Configuration::NoItems => Look::List(&[]),
             Configuration::Object(_) => Look::Object,
             Configuration::Foreign(foreign) => Look::Foreign(foreign),
         }
