@@ -175,15 +175,15 @@ fn merge_value(types: Types<'_>, of: TypeRef, live: &mut Value, given: &Configur
             }
         }
         // A null changes nothing in what has parts of its own.
-        (Value::Object(fields), Configuration::Null) => {
-            if map.is_some_and(|map| !map.is_atomic) && !fields.is_empty() {
-                return;
-            }
+        (Value::Object(fields), Configuration::Null)
+            if map.as_ref().is_some_and(|map| !map.is_atomic) && !fields.is_empty() =>
+        {
+            return;
         }
-        (Value::Array(items), Configuration::Null) => {
-            if map.is_none() && list.is_some_and(|list| !list.is_atomic()) && !items.is_empty() {
-                return;
-            }
+        (Value::Array(items), Configuration::Null)
+            if map.is_none() && list.is_some_and(|list| !list.is_atomic()) && !items.is_empty() =>
+        {
+            return;
         }
         _ => {}
     }
