@@ -64,6 +64,7 @@ fn policies(make: fn(usize) -> Arc<Source>) -> Policies {
         KubernetesVersion::default(),
         Overrides::default(),
         Mode::Enforce,
+        None,
     );
     assert_eq!(policies.summary(), format!("{POLICIES} policies in force"));
     policies

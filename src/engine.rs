@@ -177,7 +177,7 @@ fn evaluate<'a>(
             verdict.decisions.extend(decision);
             continue;
         }
-        let params = match params::collect(set, policy, binding, document) {
+        let params = match params::collect(set, policy, binding, document, options.cluster) {
             Ok(params) => params,
             Err(message) => {
                 let decision = Decision::configuration_error(policy, Some(binding), &message);

@@ -39,6 +39,9 @@ pub mod sources;
 pub mod certs;
 
 #[cfg(feature = "shell")]
+pub mod cluster;
+
+#[cfg(feature = "shell")]
 pub mod webhook;
 
 #[cfg(feature = "shell")]

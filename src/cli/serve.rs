@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Exit, show};
+use crate::cluster::Cluster;
+use crate::cluster::connect::{ConnectError, connect};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
-use crate::serve::config::{Certificates, Config, FILE_VARIABLE, Flags, Mode, resolve};
+use crate::serve::config::{
+    Certificates, ClusterChoice, Config, FILE_VARIABLE, Flags, Mode, resolve,
+};
 use crate::serve::policies::Policies;
 use crate::serve::shutdown::Signals;
 use crate::serve::watch::{Source as Hints, Watch};
@@ -56,6 +60,8 @@ Configuration:
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
     --profile             PORTCULLIS_PROFILE             profile     (baseline, production, strict)
+    --cluster             PORTCULLIS_CLUSTER             cluster     (auto, none)
+    --kubeconfig          PORTCULLIS_KUBECONFIG          kubeconfig
     --log-level           PORTCULLIS_LOG_LEVEL           log.level
     --log-format          PORTCULLIS_LOG_FORMAT          log.format
     --config              PORTCULLIS_CONFIG
@@ -110,6 +116,16 @@ pub struct Args {
     #[arg(long, value_name = "baseline|production|strict")]
     profile: Option<String>,
 
+    /// Whether policies read the cluster: auto, if the pod's service account or a kubeconfig leads to
+    /// one, or none: parameters are then those in the files of the policies [default: auto]
+    #[arg(long, value_name = "auto|none")]
+    cluster: Option<String>,
+
+    /// The kubeconfig that leads to the cluster [default: the pod's service account, $KUBECONFIG or
+    /// ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<String>,
+
     /// What is logged: error, warn, info, debug, trace, also by module [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -163,7 +179,15 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         paths => Some(Watch::start(paths.to_vec(), Hints::Notifications).await),
     };
     let metrics = Metrics::registry();
-    let admission = tokio::task::block_in_place(|| policies(config));
+    let cluster = match cluster(config).await {
+        Ok(cluster) => cluster,
+        Err(problem) => {
+            show(&[Diagnostic::error("serve/cluster", problem.to_string())
+                .help("repair it, or give `--cluster none` to serve without a cluster")]);
+            return Ok(Exit::Unusable);
+        }
+    };
+    let admission = tokio::task::block_in_place(|| policies(config, cluster));
     let overview = admission.overview();
     let engine = Engine {
         reload: reload(&admission),
@@ -230,8 +254,23 @@ fn sample(certs: &Certificates) -> Option<PathBuf> {
     }
 }
 
+/// Finds the cluster that policies read.
+async fn cluster(config: &Config) -> Result<Option<Arc<Cluster>>, ConnectError> {
+    let cluster = match config.cluster {
+        ClusterChoice::None => None,
+        ClusterChoice::Auto => connect(config.kubeconfig.as_deref()).await?,
+    };
+    match &cluster {
+        Some(cluster) => tracing::info!(address = cluster.address(), "policies read the cluster"),
+        None => tracing::info!(
+            "policies read no cluster: parameters are those in their files, and there is no authorizer"
+        ),
+    }
+    Ok(cluster)
+}
+
 /// Loads the policies of the configuration; what is wrong with them is logged.
-fn policies(config: &Config) -> Arc<Policies> {
+fn policies(config: &Config, cluster: Option<Arc<Cluster>>) -> Arc<Policies> {
     let paths = config.policies.clone();
     let mode = match config.mode {
         Mode::Enforce => respond::Mode::Enforce,
@@ -242,6 +281,7 @@ fn policies(config: &Config) -> Arc<Policies> {
         config.kubernetes_version,
         config.overrides.clone(),
         mode,
+        cluster,
     );
     let problems = policies.problems();
     if !problems.is_empty() {
@@ -297,6 +337,8 @@ impl Args {
             ("mode", &self.mode),
             ("kubernetesVersion", &self.kubernetes_version),
             ("profile", &self.profile),
+            ("cluster", &self.cluster),
+            ("kubeconfig", &self.kubeconfig),
             ("log.level", &self.log_level),
             ("log.format", &self.log_format),
         ];

@@ -29,6 +29,7 @@ use crate::policy::set::PolicySet;
 use crate::schema::{Kind, Schemas};
 
 use super::activation::{Document, Phase};
+use super::cluster::ClusterView;
 use super::documents::Documents;
 use super::matching::{self, Target};
 use super::observer::{Observer, Unwatched};
@@ -129,7 +130,7 @@ pub fn mutate_observed(
             if !matching::binding_matches(binding, &target, document, options.cluster) {
                 continue;
             }
-            match invoked(set, policy, binding, document) {
+            match invoked(set, policy, binding, (document, options.cluster)) {
                 Ok(found) => invocations.extend(found),
                 Err(problem) => {
                     let error = Decision::configuration_error(policy, Some(binding), &problem);
@@ -183,7 +184,7 @@ fn invoked<'s>(
     set: &'s PolicySet,
     policy: &'s Arc<CompiledPolicy>,
     binding: &'s Binding,
-    document: &Document<'_>,
+    (document, cluster): (&Document<'_>, &'s dyn ClusterView),
 ) -> Result<Vec<Invocation<'s>>, String> {
     // DIVERGES: as for validating policies, a typing error in a file does not switch its policy off.
     if binding.reading == Reading::Faulty {
@@ -194,10 +195,12 @@ fn invoked<'s>(
         binding,
         param,
     };
-    Ok(match params::collect(set, policy, binding, document)? {
-        Params::None => vec![of(None)],
-        Params::These(params) => params.into_iter().map(Some).map(of).collect(),
-    })
+    Ok(
+        match params::collect(set, policy, binding, document, cluster)? {
+            Params::None => vec![of(None)],
+            Params::These(params) => params.into_iter().map(Some).map(of).collect(),
+        },
+    )
 }
 
 /// Why a mutation is not applied.

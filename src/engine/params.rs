@@ -7,6 +7,7 @@ use crate::policy::model::{Binding, ParamObject, ParamSelect, ParameterNotFoundA
 use crate::policy::set::PolicySet;
 
 use super::activation::Document;
+use super::cluster::{self, ClusterView};
 
 /// What a policy is evaluated with.
 pub(super) enum Params<'s> {
@@ -16,12 +17,14 @@ pub(super) enum Params<'s> {
     These(Vec<&'s ParamObject>),
 }
 
-/// Returns the parameters to evaluate a policy with, or why the binding cannot be used.
+/// Returns the parameters to evaluate a policy with, or why the binding cannot be used: those read with
+/// the policies, and those of the cluster that have other names.
 pub(super) fn collect<'s>(
     set: &'s PolicySet,
     policy: &CompiledPolicy,
     binding: &Binding,
     document: &Document<'_>,
+    cluster: &'s dyn ClusterView,
 ) -> Result<Params<'s>, String> {
     let Some(kind) = &policy.policy.param_kind else {
         return Ok(Params::None);
@@ -30,10 +33,30 @@ pub(super) fn collect<'s>(
         return Ok(Params::None);
     };
     let of_kind = || set.params().of_kind(kind);
-    let is_cluster_scoped = of_kind()
-        .next()
-        .is_some_and(|param| param.namespace.is_empty());
+    let first = of_kind().next();
+    let (known, is_cluster_scoped) = match cluster.params(kind) {
+        cluster::Params::OfPolicies => (None, first.is_some_and(|it| it.namespace.is_empty())),
+        cluster::Params::Known {
+            objects,
+            is_namespaced,
+        } => (Some(objects), !is_namespaced),
+        cluster::Params::UnknownKind => match first {
+            Some(first) => (None, first.namespace.is_empty()),
+            None => {
+                return Err(format!(
+                    "paramKind kind `&ParamKind{{APIVersion:{},Kind:{},}}` not known",
+                    kind.api_version, kind.kind
+                ));
+            }
+        },
+    };
     let namespace = match (&reference.namespace, is_cluster_scoped) {
+        (Some(_), true) if known.is_some() => {
+            return Err(
+                "paramRef.namespace must not be provided for a cluster-scoped `paramKind`"
+                    .to_owned(),
+            );
+        }
         (_, true) => "",
         (Some(namespace), false) => namespace,
         (None, false) if document.namespace.is_empty() => {
@@ -46,11 +69,25 @@ pub(super) fn collect<'s>(
         (None, false) => document.namespace,
     };
     let found: Vec<&ParamObject> = match &reference.select {
-        ParamSelect::Name(name) => set.params().named(kind, namespace, name).collect(),
-        ParamSelect::Selector(selector) => of_kind()
-            .filter(|param| param.namespace == namespace)
-            .filter(|param| selector.selects(|label| param.labels.get(label).map(String::as_str)))
-            .collect(),
+        ParamSelect::Name(name) => {
+            let mut found: Vec<_> = set.params().named(kind, namespace, name).collect();
+            if found.is_empty() {
+                found.extend(known.and_then(|known| known.get(namespace, name)));
+            }
+            found
+        }
+        ParamSelect::Selector(selector) => {
+            let known = known.into_iter().flat_map(|known| known.within(namespace));
+            let is_read = |it: &ParamObject| {
+                let mut read = set.params().named(kind, namespace, &it.name);
+                read.next().is_some()
+            };
+            of_kind()
+                .filter(|param| param.namespace == namespace)
+                .chain(known.filter(|param| !is_read(param)))
+                .filter(|it| selector.selects(|label| it.labels.get(label).map(String::as_str)))
+                .collect()
+        }
     };
     match (found.is_empty(), reference.not_found) {
         (true, ParameterNotFoundAction::Deny) => {

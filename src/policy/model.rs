@@ -355,7 +355,7 @@ pub enum PodMatching {
 }
 
 /// A kind of parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamKind {
     /// `group/version`, or `version` for the core group.
     pub api_version: String,

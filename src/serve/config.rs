@@ -44,6 +44,10 @@ pub struct Config {
     pub kubernetes_version: KubernetesVersion,
     /// What is said of policies that somebody else wrote.
     pub overrides: Overrides,
+    /// Whether policies may read a cluster.
+    pub cluster: ClusterChoice,
+    /// The file that names the cluster; without it the cluster is looked for.
+    pub kubeconfig: Option<PathBuf>,
     /// What is logged.
     pub log: LogConfig,
     /// Limits of connections and reviews.
@@ -80,6 +84,16 @@ pub enum Mode {
     Audit,
 }
 
+/// Whether policies may read a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClusterChoice {
+    /// The one that is found, if there is one.
+    #[default]
+    Auto,
+    /// No.
+    None,
+}
+
 /// How the server ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShutdownConfig {
@@ -111,6 +125,8 @@ impl Default for Config {
             policies: Vec::new(),
             kubernetes_version: KubernetesVersion::default(),
             overrides: Overrides::default(),
+            cluster: ClusterChoice::default(),
+            kubeconfig: None,
             log: LogConfig::default(),
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),
@@ -227,6 +243,8 @@ impl Resolution {
         let Config {
             listen,
             admin_listen,
+            cluster,
+            kubeconfig,
             limits,
             ..
         } = &self.config;
@@ -237,6 +255,15 @@ impl Resolution {
                     format!("`listen` and `adminListen` are both `{listen}`"),
                 )
                 .help("give one of them another port"),
+            );
+        }
+        if *cluster == ClusterChoice::None && kubeconfig.is_some() {
+            self.findings.push(
+                Diagnostic::error(
+                    "config/contradiction",
+                    "`kubeconfig` names a cluster, but `cluster` is `none`",
+                )
+                .help("leave one of them out"),
             );
         }
         let reviews = &limits.reviews;

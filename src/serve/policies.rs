@@ -1,6 +1,7 @@
 //! The policies the server applies, and the answers they give: one immutable set, swapped whole.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,16 +12,18 @@ use serde_json::{Value, json};
 
 use crate::admission::resources::Resources;
 use crate::admission::response::AdmissionResponse;
-use crate::admission::review::{self, ReviewError};
+use crate::admission::review::{self, AdmissionRequest, ReviewError};
 use crate::cel::eval::IsExpired;
+use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
+use crate::cluster::Cluster;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
-use crate::engine::cluster::Objects;
+use crate::engine::cluster::{ClusterView, Objects};
 use crate::engine::mutating::{self, Defaults, Mutating};
 use crate::engine::respond::{Mode, respond, respond_mutated};
 use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{Binding, FailurePolicy, PolicyKind};
+use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind};
 use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
@@ -47,7 +50,8 @@ pub struct Policies {
     overrides: Overrides,
     mode: Mode,
     loaded: ArcSwap<Loaded>,
-    cluster: Objects,
+    /// Answers what policies ask about the cluster; without it nothing is known.
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// What was loaded at one time.
@@ -67,6 +71,7 @@ impl Policies {
         version: KubernetesVersion,
         overrides: Overrides,
         mode: Mode,
+        cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let policies = Policies {
             load,
@@ -74,7 +79,7 @@ impl Policies {
             overrides,
             mode,
             loaded: ArcSwap::default(),
-            cluster: Objects::default(),
+            cluster,
         };
         policies.reload();
         policies
@@ -83,6 +88,7 @@ impl Policies {
     /// Loads policies again and swaps them in; faulty ones keep their last good version.
     pub fn reload(&self) {
         let previous = self.loaded.load();
+        let kinds_before = kinds(&previous.set);
         let texts = (self.load)();
         let (mut documents, findings) = sources::documents(&texts.sources);
         let mut problems = texts.problems;
@@ -108,7 +114,47 @@ impl Policies {
             kept: built.kept,
             problems,
         };
+        // Requests may still be decided by the policies of before.
+        let kinds = kinds(&loaded.set);
+        self.follow(&kinds.union(&kinds_before).cloned().collect());
         self.loaded.store(Arc::new(loaded));
+        self.follow(&kinds);
+    }
+
+    fn follow(&self, kinds: &BTreeSet<ParamKind>) {
+        if let Some(cluster) = &self.cluster {
+            cluster.follow(kinds);
+        }
+    }
+
+    /// Decides a request by what is known of the cluster.
+    fn decide(
+        &self,
+        endpoint: Endpoint,
+        request: &AdmissionRequest<'_>,
+        deadline: Instant,
+        (cluster, authorizer): (&dyn ClusterView, Option<&dyn Authorize>),
+    ) -> Result<Vec<u8>, Refusal> {
+        let loaded = self.loaded.load();
+        let deadline = Deadline::new(deadline);
+        let options = Options {
+            cluster,
+            resources: Resources::built_in(),
+            authorizer,
+            is_expired: Some(&deadline),
+            select: Select::Only(endpoint.failure_policy),
+        };
+        if endpoint.phase == Phase::Mutate {
+            let mutated = mutating::mutate(&loaded.set, request, options, MUTATING);
+            let mutated = mutated.map_err(|error| unusable(&error))?;
+            return Ok(respond_mutated(&request.uid, &mutated, self.mode).to_json());
+        }
+        let verdict =
+            engine::validate(&loaded.set, request, options).map_err(|error| unusable(&error))?;
+        if verdict.matched == 0 {
+            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
+        }
+        Ok(respond(&request.uid, &verdict, self.mode).to_json())
     }
 
     /// Shows what is wrong with the policies as they are written; empty if nothing is.
@@ -289,26 +335,18 @@ impl Admission for Policies {
         deadline: Instant,
     ) -> Result<Vec<u8>, Refusal> {
         let request = review::parse(body).map_err(|error| malformed(&error))?;
-        let loaded = self.loaded.load();
-        let deadline = Deadline::new(deadline);
-        let options = Options {
-            cluster: &self.cluster,
-            resources: Resources::built_in(),
-            authorizer: None,
-            is_expired: Some(&deadline),
-            select: Select::Only(endpoint.failure_policy),
+        let Some(cluster) = &self.cluster else {
+            let nothing = Objects::default();
+            return self.decide(endpoint, &request, deadline, (&nothing, None));
         };
-        if endpoint.phase == Phase::Mutate {
-            let mutated = mutating::mutate(&loaded.set, &request, options, MUTATING);
-            let mutated = mutated.map_err(|error| unusable(&error))?;
-            return Ok(respond_mutated(&request.uid, &mutated, self.mode).to_json());
+        let view = cluster.view(deadline);
+        let asker = cluster.asker(&request, deadline);
+        let decided = self.decide(endpoint, &request, deadline, (&view, Some(&asker)));
+        // What was decided without what is not known may be wrong either way.
+        match view.lacks() {
+            true => Err(unknown()),
+            false => decided,
         }
-        let verdict =
-            engine::validate(&loaded.set, &request, options).map_err(|error| unusable(&error))?;
-        if verdict.matched == 0 {
-            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
-        }
-        Ok(respond(&request.uid, &verdict, self.mode).to_json())
     }
 
     fn policies(&self) -> Value {
@@ -326,7 +364,10 @@ impl Admission for Policies {
             Some(faults) => format!("{}: {faults}", self.summary()),
             None => self.summary(),
         };
-        vec![Check::new("policies", Ok(summary))]
+        let mut checks = vec![Check::new("policies", Ok(summary))];
+        let cluster = self.cluster.iter();
+        checks.extend(cluster.map(|it| Check::new("cluster", it.readiness())));
+        checks
     }
 }
 
@@ -339,6 +380,29 @@ fn malformed(error: &ReviewError) -> Refusal {
         status: 400,
         reason: "BadRequest",
         message,
+    }
+}
+
+/// The kinds of the cluster that policies read.
+fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
+    let policies = set.policies().iter();
+    let kinds = policies.flat_map(|compiled| {
+        let policy = &compiled.policy;
+        let read = policy.reads.iter().map(|read| ParamKind {
+            api_version: read.api_version.clone(),
+            kind: read.kind.clone(),
+        });
+        read.chain(policy.param_kind.clone())
+    });
+    kinds.collect()
+}
+
+/// Something that a policy reads has not been listed yet.
+fn unknown() -> Refusal {
+    Refusal {
+        status: 503,
+        reason: "ServiceUnavailable",
+        message: "what the policies read of the cluster is not known yet".to_owned(),
     }
 }
 

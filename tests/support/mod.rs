@@ -6,6 +6,7 @@
 pub(crate) mod admission;
 pub(crate) mod client;
 pub(crate) mod harness;
+pub(crate) mod kubernetes;
 pub(crate) mod process;
 pub(crate) mod secret;
 

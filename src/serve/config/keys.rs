@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::values::{address, amount, bytes, duration, duration_above_zero, one_of};
-use super::{Certificates, Config, Mode, VARIABLE_PREFIX};
+use super::{Certificates, ClusterChoice, Config, Mode, VARIABLE_PREFIX};
 use crate::cel::version::KubernetesVersion;
 use crate::policy::overrides::Profile;
 use crate::telemetry::logs::{LogFormat, check_level};
@@ -67,7 +67,7 @@ macro_rules! key {
 pub(super) const OVERRIDES: &str = "overrides";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 20] = [
+pub(super) static KEYS: [Key; 22] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -98,6 +98,13 @@ pub(super) static KEYS: [Key; 20] = [
     key!("profile", Some("profile"), Profile::from_str, |c, v| {
         c.overrides.profile = v;
     }),
+    key!("cluster", Some("cluster"), cluster, |c, v| c.cluster = v),
+    Key {
+        is_path: true,
+        ..key!("kubeconfig", Some("kubeconfig"), path, |c, v| c
+            .kubeconfig =
+            Some(v))
+    },
     key!("log.level", Some("log-level"), level, |c, v| c.log.level =
         v),
     key!("log.format", Some("log-format"), format, |c, v| {
@@ -144,6 +151,14 @@ fn mode(text: &str) -> Result<Mode, String> {
         "enforce" => Ok(Mode::Enforce),
         "audit" => Ok(Mode::Audit),
         _ => Err(one_of(text, &["enforce", "audit"])),
+    }
+}
+
+fn cluster(text: &str) -> Result<ClusterChoice, String> {
+    match text {
+        "auto" => Ok(ClusterChoice::Auto),
+        "none" => Ok(ClusterChoice::None),
+        _ => Err(one_of(text, &["auto", "none"])),
     }
 }
 

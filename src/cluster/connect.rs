@@ -1,0 +1,69 @@
+//! Finds the cluster: a kubeconfig that is named, the pod's service account, or the user's kubeconfig.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use kube::Client;
+use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use super::Cluster;
+
+/// Why a cluster that is configured cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig is not usable.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The service account is not usable.
+    #[error("the service account of the pod cannot be used: {0}")]
+    ServiceAccount(#[from] InClusterError),
+    /// The connection cannot be set up.
+    #[error("the connection to the cluster cannot be set up: {0}")]
+    Client(#[from] Box<kube::Error>),
+}
+
+/// Connects to the cluster of a kubeconfig, or else to the one that can be found; `None` if there is
+/// none. Nothing is sent yet: a cluster that does not answer is waited for.
+///
+/// # Errors
+/// What is configured cannot be used.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Arc<Cluster>>, ConnectError> {
+    let Some(config) = find(kubeconfig).await? else {
+        return Ok(None);
+    };
+    // kube takes the provider of the process; this is the only one that is built in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(Box::new)?;
+    Ok(Some(Arc::new(Cluster::new(client, address))))
+}
+
+async fn find(kubeconfig: Option<&Path>) -> Result<Option<Config>, ConnectError> {
+    let options = KubeConfigOptions::default();
+    if let Some(path) = kubeconfig {
+        let kubeconfig = Kubeconfig::read_from(path)?;
+        return Ok(Some(
+            Config::from_custom_kubeconfig(kubeconfig, &options).await?,
+        ));
+    }
+    // Set in every pod (kubernetes `pkg/kubelet/envvars`), whether or not it has an account.
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        match Config::incluster_env() {
+            Ok(config) => return Ok(Some(config)),
+            Err(InClusterError::ReadDefaultNamespace(problem)) if is_absent(&problem) => {}
+            Err(InClusterError::ReadCertificateBundle(problem)) if is_absent(&problem) => {}
+            Err(problem) => return Err(problem.into()),
+        }
+    }
+    match Config::from_kubeconfig(&options).await {
+        Ok(config) => Ok(Some(config)),
+        Err(KubeconfigError::FindPath | KubeconfigError::CurrentContextNotSet) => Ok(None),
+        Err(KubeconfigError::ReadConfig(problem, _)) if is_absent(&problem) => Ok(None),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+fn is_absent(problem: &std::io::Error) -> bool {
+    problem.kind() == ErrorKind::NotFound
+}

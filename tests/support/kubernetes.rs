@@ -1,0 +1,200 @@
+//! A real API server: etcd and kube-apiserver as child processes on loopback, in a folder of their own.
+//!
+//! The programs are in `$KUBEBUILDER_ASSETS`, or where `tests/kube-apiserver/build` puts them.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use portcullis::certs::authority;
+use portcullis::webhook::tls;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// The version that `tests/kube-apiserver/go.mod` names.
+const VERSION: &str = "v1.36.2";
+/// How long a start may take; generous, for machines that are busy.
+const START: Duration = Duration::from_secs(120);
+
+/// A running API server. Dropping it ends it, and its data is gone.
+pub(crate) struct ApiServer {
+    folder: TempDir,
+    programs: PathBuf,
+    port: u16,
+    etcd_port: u16,
+    server: Option<Running>,
+    _etcd: Running,
+}
+
+/// A child process that does not outlive its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl ApiServer {
+    /// Starts one; returns once it is ready.
+    pub(crate) async fn start() -> Self {
+        let programs = programs();
+        let folder = TempDir::new().unwrap();
+        let [port, etcd_port, peer_port] = free_ports();
+        let certs = folder.path().join("certs");
+        authority::ensure(&certs, SystemTime::now(), &tls::provider()).unwrap();
+        let tokens = "admin-token,admin,1,system:masters\njane-token,jane,2,developers\n";
+        fs::write(folder.path().join("tokens"), tokens).unwrap();
+        let mut etcd = Command::new(programs.join("etcd"));
+        let (client, peer) = (address(etcd_port), address(peer_port));
+        etcd.arg("--data-dir")
+            .arg(folder.path().join("etcd"))
+            .args(["--listen-client-urls", &client])
+            .args(["--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer])
+            .args(["--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("default={peer}")])
+            .args(["--unsafe-no-fsync", "--log-level", "error"]);
+        let etcd = run(etcd, folder.path(), "etcd");
+        let mut server = ApiServer {
+            folder,
+            programs,
+            port,
+            etcd_port,
+            server: None,
+            _etcd: etcd,
+        };
+        server.resume().await;
+        server
+    }
+
+    /// Ends the API server; its data stays.
+    pub(crate) fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts the API server again where it was; returns once it is ready.
+    pub(crate) async fn resume(&mut self) {
+        let folder = self.folder.path();
+        let mut server = Command::new(self.programs.join("kube-apiserver"));
+        let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
+        server
+            .arg(format!("--etcd-servers={}", address(self.etcd_port)))
+            .arg(format!("--secure-port={}", self.port))
+            .arg(file("tls-cert-file", "certs/tls.crt"))
+            .arg(file("tls-private-key-file", "certs/tls.key"))
+            .arg(file("service-account-key-file", "certs/tls.crt"))
+            .arg(file("service-account-signing-key-file", "certs/tls.key"))
+            .arg(file("token-auth-file", "tokens"))
+            .arg(file("cert-dir", "apiserver"))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--authorization-mode=RBAC",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--service-cluster-ip-range=10.0.0.0/24",
+                // No controller makes the accounts that pods would need.
+                "--disable-admission-plugins=ServiceAccount",
+                // Nothing else has its lease here.
+                "--endpoint-reconciler-type=none",
+            ]);
+        self.server = Some(run(server, folder, "kube-apiserver"));
+        let client = self.client("admin").await;
+        let deadline = Instant::now() + START;
+        loop {
+            let request = http_get("/readyz");
+            if client.request_text(request).await.is_ok() {
+                return;
+            }
+            let running = self.server.as_mut().unwrap();
+            let ended = running.0.try_wait().unwrap();
+            let log = || fs::read_to_string(self.folder.path().join("kube-apiserver.log"));
+            assert!(ended.is_none(), "it ended: {}", log().unwrap_or_default());
+            let is_late = Instant::now() > deadline;
+            assert!(!is_late, "never ready: {}", log().unwrap_or_default());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Writes the kubeconfig of a user and returns its path.
+    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
+        let path = self.folder.path().join(format!("{user}.kubeconfig"));
+        let authority = self.folder.path().join("certs/ca.crt");
+        let text = format!(
+            "apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}'}}}}]
+users: [{{name: {user}, user: {{token: {user}-token}}}}]
+contexts: [{{name: test, context: {{cluster: test, user: {user}}}}}]
+",
+            self.port,
+            authority.display()
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Returns a client for a user.
+    pub(crate) async fn client(&self, user: &str) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig(user)).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        Client::try_from(config.unwrap()).unwrap()
+    }
+}
+
+fn http_get(path: &str) -> axum::http::Request<Vec<u8>> {
+    axum::http::Request::get(path).body(Vec::new()).unwrap()
+}
+
+fn address(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn run(mut command: Command, folder: &Path, name: &str) -> Running {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join(format!("{name}.log")))
+        .unwrap();
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    Running(command.spawn().unwrap())
+}
+
+/// Ports that nobody listens on; all are held until the last is found.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn programs() -> PathBuf {
+    let folder = match std::env::var_os("KUBEBUILDER_ASSETS") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+            let cache = cache.unwrap_or_else(|| home().join(".cache"));
+            cache.join("portcullis/kubernetes").join(VERSION)
+        }
+    };
+    for program in ["etcd", "kube-apiserver"] {
+        assert!(
+            folder.join(program).is_file(),
+            "there is no {program} in {}: run tests/kube-apiserver/build, or name a folder that has it \
+             in KUBEBUILDER_ASSETS",
+            folder.display()
+        );
+    }
+    folder
+}
