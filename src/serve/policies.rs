@@ -335,6 +335,9 @@ impl Admission for Policies {
         deadline: Instant,
     ) -> Result<Vec<u8>, Refusal> {
         let request = review::parse(body).map_err(|error| malformed(&error))?;
+        if is_out_of_reach(&request) {
+            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
+        }
         let Some(cluster) = &self.cluster else {
             let nothing = Objects::default();
             return self.decide(endpoint, &request, deadline, (&nothing, None));
@@ -395,6 +398,25 @@ fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
         read.chain(policy.param_kind.clone())
     });
     kinds.collect()
+}
+
+/// Says whether policies never see the resource: to decide it, they would ask the API server what it is
+/// about to ask them (kubernetes `pkg/kubeapiserver/admission/exclusion/resources.go`, `excluded`).
+fn is_out_of_reach(request: &AdmissionRequest<'_>) -> bool {
+    let resource = &request.resource;
+    matches!(
+        (&*resource.group, &*resource.resource),
+        (
+            "authentication.k8s.io",
+            "selfsubjectreviews" | "tokenreviews"
+        ) | (
+            "authorization.k8s.io",
+            "localsubjectaccessreviews"
+                | "selfsubjectaccessreviews"
+                | "selfsubjectrulesreviews"
+                | "subjectaccessreviews"
+        )
+    )
 }
 
 /// Something that a policy reads has not been listed yet.

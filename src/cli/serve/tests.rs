@@ -164,7 +164,7 @@ isSemver(object.metadata.name)
         let args = parsed(&["--policies", &path, "--kubernetes-version", version]);
         let (config, findings) = configuration(&args, Vec::new()).unwrap();
         assert!(findings.is_empty(), "{findings:?}");
-        policies(&config).faults()
+        policies(&config, None).faults()
     };
     assert_eq!(loaded("1.33"), None);
     let faults = loaded("1.32").unwrap();
