@@ -3,7 +3,9 @@
 //! Ignored unless asked for: it needs etcd and kube-apiserver (`tests/support/kubernetes.rs`).
 
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test stops at what it does not expect; clippy knows that of test functions only"
 )]
