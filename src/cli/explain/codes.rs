@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 30] = [
+pub(super) const CODES: [(&str, &str); 31] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -110,6 +110,10 @@ pub(super) const CODES: [(&str, &str); 30] = [
     (
         "manifest/no-crd",
         "What `--crds` names holds no CustomResourceDefinition.",
+    ),
+    (
+        "serve/cluster",
+        "The cluster that policies read cannot be connected to.",
     ),
     (
         "serve/policies",
