@@ -109,8 +109,9 @@ async fn every_recorded_review_is_read_to_its_end() {
         assert_eq!(response["allowed"], true, "{name}: {response}");
         let warnings = response["warnings"].to_string();
         assert!(!warnings.contains("error"), "{name}: {warnings}");
-        assert!(
+        assert_eq!(
             response["auditAnnotations"]["reader.read"].is_string(),
+            is_seen(&name),
             "{name}: {response}"
         );
     }
@@ -120,9 +121,17 @@ async fn every_recorded_review_is_read_to_its_end() {
         .start()
         .await;
     for (name, response) in answers(&server, &bodies).await {
+        if !is_seen(&name) {
+            continue;
+        }
         let message = crate::denial(&response);
         assert!(!message.contains("resulted in error"), "{name}: {message}");
         assert_eq!(response["status"]["code"], 422, "{name}");
     }
     server.stop().await;
+}
+
+/// Whether policies see a recorded review: they never see what is asked to decide them.
+fn is_seen(name: &str) -> bool {
+    !name.contains("subjectaccessreview")
 }
