@@ -176,8 +176,8 @@ pub fn from_map<'a>(arena: &'a Bump, map: &serde_json::Map<String, serde_json::V
     let entries = map
         .iter()
         .map(|(key, value)| (&*arena.alloc_str(key), from_value(arena, value)));
-    let entries = ArenaVec::from_iter_in(entries, arena);
-    Json::Object(Object::new_in(arena, entries.into_bump_slice()))
+    let entries = arena.alloc_slice_fill_iter(entries);
+    Json::Object(Object::new_in(arena, entries))
 }
 
 /// The message of a serde error without the position it appends.

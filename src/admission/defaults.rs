@@ -104,7 +104,9 @@ fn fill_zeros(fields: &mut Fields, keys: &[&str]) {
 
 /// Does something with the object under a key, which is made if it is absent.
 fn with(fields: &mut Fields, key: &str, change: impl FnOnce(&mut Fields)) {
-    fill(fields, key, json!({}));
+    if is_absent(fields, key) {
+        fields.insert(key.to_owned(), json!({}));
+    }
     within(fields, key, change);
 }
 

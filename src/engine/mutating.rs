@@ -151,6 +151,7 @@ pub fn mutate_observed(
         mutating,
         document,
         object: before.clone(),
+        is_stale: false,
         has_run: false,
         mutated,
     };
@@ -219,6 +220,8 @@ struct Changing<'a, 's> {
     mutating: Mutating<'s>,
     document: &'a Document<'a>,
     object: Object,
+    /// Whether `document` shows the object as it was before the last mutation.
+    is_stale: bool,
     /// Whether a mutation was applied, even to no effect.
     has_run: bool,
     mutated: Mutated,
@@ -298,7 +301,7 @@ impl<'a> Changing<'a, '_> {
     }
 
     fn evaluation<'o>(
-        &self,
+        &mut self,
         invocation: &Invocation<'a>,
         observer: &'o mut dyn Observer,
     ) -> Run<'a, 'o> {
@@ -306,7 +309,7 @@ impl<'a> Changing<'a, '_> {
         let subject = Subject {
             policy,
             arena: self.arena,
-            document: self.document,
+            document: self.current(),
             is_repeated: false,
         };
         let options = self.options;
@@ -354,23 +357,29 @@ impl<'a> Changing<'a, '_> {
     fn patch(&mut self, value: Value<'_>) -> Result<(), Failure> {
         let policy = |problem: String| Failure::Policy(problem);
         let operations = given::operations(&value).map_err(|fault| policy(fault.to_string()))?;
-        let applied = patch::json::apply(&self.object, &operations)
+        let before = IDENTITY.map(|(_, at)| {
+            let before = self.object.pointer(at).filter(|value| !value.is_null());
+            before.cloned()
+        });
+        // Kept only for what may turn out to be refused.
+        let kept = may_change_identity(&operations).then(|| self.object.clone());
+        let has_applied = patch::json::apply_to(&mut self.object, &operations)
             .map_err(|error| policy(format!("JSON Patch: {error}")))?;
         // Upstream applies nothing of a patch one of whose tests fails, and says nothing.
-        let Applied::Changed(object) = applied else {
+        if !has_applied {
             return Ok(());
-        };
+        }
         let schemas = (self.mutating.schemas)();
-        strict::check(schemas, &self.kind(), &object)
+        strict::check(schemas, &self.kind(), &self.object)
             .map_err(|error| Failure::Request(Refusal::Internal(error.to_string())))?;
-        let changed = IDENTITY.iter().find(|(_, at)| {
-            let before = self.object.pointer(at).filter(|value| !value.is_null());
-            before.is_some() && before != object.pointer(at)
+        let fields = IDENTITY.iter().zip(&before);
+        let mut changed = fields.filter(|((_, at), before)| {
+            before.is_some() && before.as_ref() != self.object.pointer(at)
         });
-        if let Some((field, _)) = changed {
+        if let Some(((field, _), _)) = changed.next() {
+            self.object = kept.unwrap_or_default();
             return Err(identity_changed(field));
         }
-        self.object = object;
         Ok(())
     }
 
@@ -430,12 +439,20 @@ impl<'a> Changing<'a, '_> {
             }
             defaults::apply(fields);
         }
-        let parsed = json::from_value(self.arena, &self.object);
-        let objects = [parsed, self.document.old_object];
-        // The request was read before, and is the same.
-        if let Ok(document) = Document::with(self.arena, self.request, self.options, objects) {
-            self.document = self.arena.alloc(document);
+        self.is_stale = true;
+    }
+
+    /// The object as policies see it now.
+    fn current(&mut self) -> &'a Document<'a> {
+        if std::mem::take(&mut self.is_stale) {
+            let parsed = json::from_value(self.arena, &self.object);
+            let objects = [parsed, self.document.old_object];
+            // The request was read before, and is the same.
+            if let Ok(document) = Document::with(self.arena, self.request, self.options, objects) {
+                self.document = self.arena.alloc(document);
+            }
         }
+        self.document
     }
 
     fn fail(
@@ -470,6 +487,24 @@ const IDENTITY: [(&str, &str); 5] = [
     ("metadata.namespace", "/metadata/namespace"),
     ("metadata.uid", "/metadata/uid"),
 ];
+
+/// Says whether operations go where what an object is stands, or to something around it.
+fn may_change_identity(operations: &[Operation]) -> bool {
+    let may_change = |path: &str| {
+        // The first part of a path means nothing.
+        let mut parts = path.split('/').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some("metadata"), Some(field)) => {
+                field.contains('~') || ["name", "namespace", "uid"].contains(&field)
+            }
+            (Some("spec" | "status" | "data"), _) => false,
+            _ => true,
+        }
+    };
+    operations
+        .iter()
+        .any(|it| may_change(&it.path) || (!it.from.is_empty() && may_change(&it.from)))
+}
 
 fn identity_changed(field: &str) -> Failure {
     Failure::Policy(format!(

@@ -169,16 +169,28 @@ pub enum PatchError {
 /// Semantics: apiserver `plugin/policy/mutating/patch/json_patch.go`, which puts `JSON Patch: ` before
 /// the error. Names and paths are quoted there by Go's rules and read by those of JSON.
 pub fn apply(object: &Value, operations: &[Operation]) -> Result<Applied, PatchError> {
-    let mut patch = Patch::of(object);
-    for operation in operations {
-        if let Some(error) = unreadable(operation) {
-            return Err(error);
-        }
-        if !patch.apply(operation)? {
-            return Ok(Applied::TestFailed);
-        }
+    let mut patch = Patch::of(Cow::Borrowed(object));
+    match patch.apply_all(operations)? {
+        true => Ok(Applied::Changed(patch.document.into_value()?)),
+        false => Ok(Applied::TestFailed),
     }
-    Ok(Applied::Changed(patch.document.into_value()?))
+}
+
+/// Applies operations as [`apply`] does, to the object itself; says whether all tests held. An object
+/// that they do not apply to stays as it is.
+///
+/// Takes the time to look at the object, not to copy it.
+pub fn apply_to(object: &mut Value, operations: &[Operation]) -> Result<bool, PatchError> {
+    // What applies to the object that is lent applies to it as one that is given away.
+    let mut trial = Patch::of(Cow::Borrowed(object));
+    if !trial.apply_all(operations)? {
+        return Ok(false);
+    }
+    trial.document.check_result()?;
+    let mut patch = Patch::of(Cow::Owned(std::mem::take(object)));
+    patch.apply_all(operations)?;
+    *object = patch.document.into_value()?;
+    Ok(true)
 }
 
 /// Applies operations that were read from JSON, as those a webhook answers with are.
@@ -187,7 +199,7 @@ pub(super) fn apply_decoded(
     object: &Value,
     operations: &[Operation],
 ) -> Result<Applied, PatchError> {
-    let mut patch = Patch::of(object);
+    let mut patch = Patch::of(Cow::Borrowed(object));
     for operation in operations {
         if !patch.apply(operation)? {
             return Ok(Applied::TestFailed);
@@ -261,11 +273,24 @@ struct Patch<'p> {
 }
 
 impl<'p> Patch<'p> {
-    fn of(object: &'p Value) -> Self {
+    fn of(object: Cow<'p, Value>) -> Self {
         Patch {
             document: Document::new(object, STEP_LIMIT),
             copied_bytes: 0,
         }
+    }
+
+    /// Applies the operations of a policy; says whether all tests hold.
+    fn apply_all(&mut self, operations: &'p [Operation]) -> Result<bool, PatchError> {
+        for operation in operations {
+            if let Some(error) = unreadable(operation) {
+                return Err(error);
+            }
+            if !self.apply(operation)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Applies one operation; says whether the patch goes on.

@@ -31,8 +31,8 @@ pub(super) struct Document<'p> {
 }
 
 impl<'p> Document<'p> {
-    pub(super) fn new(value: &'p Value, steps: usize) -> Self {
-        let mut root = Node::Unread(Cow::Borrowed(value));
+    pub(super) fn new(value: Cow<'p, Value>, steps: usize) -> Self {
+        let mut root = Node::Unread(value);
         root.read();
         Document {
             root,
@@ -111,7 +111,7 @@ impl<'p> Document<'p> {
         let copy = match self.find(path)? {
             Some((container, key)) => match container.get(&key) {
                 Ok(Some(node)) if !matches!(node, Node::Absent) => {
-                    let value = node.to_value(MAX_DEPTH, &mut steps)?;
+                    let value = node.clone().into_value(MAX_DEPTH, &mut steps)?;
                     let size = json_size(&value);
                     (Node::Unread(Cow::Owned(value)), size)
                 }
@@ -141,9 +141,18 @@ impl<'p> Document<'p> {
         Ok(is_equal)
     }
 
+    /// Says whether [`Self::into_value`] gives a value.
+    pub(super) fn check_result(&self) -> Result<(), PatchError> {
+        let mut steps = STEP_LIMIT;
+        match self.root.is_within(MAX_DEPTH, &mut steps)? {
+            true => Ok(()),
+            false => Err(PatchError::TooDeep { limit: MAX_DEPTH }),
+        }
+    }
+
     pub(super) fn into_value(self) -> Result<Value, PatchError> {
         let mut steps = STEP_LIMIT;
-        self.root.to_value(MAX_DEPTH, &mut steps)
+        self.root.into_value(MAX_DEPTH, &mut steps)
     }
 }
 
@@ -317,7 +326,8 @@ impl<'p> Node<'p> {
         }
     }
 
-    fn to_value(&self, depth: usize, steps_left: &mut usize) -> Result<Value, PatchError> {
+    /// The value, as the API server reads it back; what is owned is moved.
+    fn into_value(self, depth: usize, steps_left: &mut usize) -> Result<Value, PatchError> {
         spend(steps_left, 1)?;
         let below = || {
             depth
@@ -326,50 +336,41 @@ impl<'p> Node<'p> {
         };
         Ok(match self {
             Node::Absent | Node::NullObject => Value::Null,
-            Node::Unread(value) => copy(value, depth, steps_left)?,
+            Node::Unread(value) => {
+                if !value_is_within(&value, depth, steps_left)? {
+                    return Err(PatchError::TooDeep { limit: MAX_DEPTH });
+                }
+                let mut value = value.into_owned();
+                read_back(&mut value);
+                value
+            }
             Node::Object(fields) => {
                 let depth = below()?;
                 let mut map = Map::with_capacity(fields.len());
                 for (key, field) in fields {
-                    map.insert(key.clone().into_owned(), field.to_value(depth, steps_left)?);
+                    map.insert(key.into_owned(), field.into_value(depth, steps_left)?);
                 }
                 Value::Object(map)
             }
             Node::List(items) => {
                 let depth = below()?;
-                let items = items.iter().map(|item| item.to_value(depth, steps_left));
+                let items = items.into_iter();
+                let items = items.map(|item| item.into_value(depth, steps_left));
                 Value::Array(items.collect::<Result<_, _>>()?)
             }
         })
     }
 }
 
-/// A copy of a value as the API server reads it back: whole doubles are written without a fraction,
-/// and so become integers.
-fn copy(value: &Value, depth: usize, steps_left: &mut usize) -> Result<Value, PatchError> {
-    spend(steps_left, 1)?;
-    let below = || {
-        depth
-            .checked_sub(1)
-            .ok_or(PatchError::TooDeep { limit: MAX_DEPTH })
-    };
-    Ok(match value {
-        Value::Object(fields) => {
-            let depth = below()?;
-            let mut map = Map::with_capacity(fields.len());
-            for (key, field) in fields {
-                map.insert(key.clone(), copy(field, depth, steps_left)?);
-            }
-            Value::Object(map)
-        }
-        Value::Array(items) => {
-            let depth = below()?;
-            let items = items.iter().map(|item| copy(item, depth, steps_left));
-            Value::Array(items.collect::<Result<_, _>>()?)
-        }
-        Value::Number(number) => Value::Number(whole(number)),
-        scalar => scalar.clone(),
-    })
+/// Makes of a value, which is not nested too deeply, what the API server reads back: whole doubles are
+/// written without a fraction, and so become integers.
+fn read_back(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(read_back),
+        Value::Array(items) => items.iter_mut().for_each(read_back),
+        Value::Number(number) if number.is_f64() => *number = whole(number),
+        _ => {}
+    }
 }
 
 /// A number as it is read back.

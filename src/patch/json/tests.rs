@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Action, Applied, MAX_DEPTH, Operation, PatchError, apply};
+use super::{Action, Applied, MAX_DEPTH, Operation, PatchError, apply_to};
 
 fn operations(written: &Value) -> Vec<Operation> {
     let read = |operation: &Value| {
@@ -16,6 +16,20 @@ fn operations(written: &Value) -> Vec<Operation> {
         }
     };
     written.as_array().unwrap().iter().map(read).collect()
+}
+
+/// What operations give, whether the object is lent or changed itself.
+fn apply(object: &Value, operations: &[Operation]) -> Result<Applied, PatchError> {
+    let applied = super::apply(object, operations);
+    let mut changed = object.clone();
+    let has_applied = apply_to(&mut changed, operations);
+    let expected = match &applied {
+        Ok(Applied::Changed(value)) => (Ok(true), value),
+        Ok(Applied::TestFailed) => (Ok(false), object),
+        Err(error) => (Err(error), object),
+    };
+    assert_eq!((has_applied.as_ref().copied(), &changed), expected);
+    applied
 }
 
 fn object() -> Value {
