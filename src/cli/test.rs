@@ -1,5 +1,7 @@
 //! `portcullis test`: the cases beside policies.
 
+mod policies;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,7 +177,7 @@ impl Plan {
         };
         let (file, problems) = format::read(&source);
         self.problems.extend(problems);
-        let policies = match policies_of(path, &file) {
+        let policies = match policies::of(path, &file) {
             Ok(policies) => policies,
             Err(problems) => return self.problems.extend(problems),
         };
@@ -221,45 +223,4 @@ fn test_of(policy: &Path) -> PathBuf {
         .and_then(|stem| stem.to_str())
         .unwrap_or_default();
     policy.with_file_name(format!("{stem}{FILE_SUFFIX}"))
-}
-
-/// Returns the policies a file of tests is about: those it names, or the one beside it.
-fn policies_of(path: &Path, file: &TestFile) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    if !file.policies.is_empty() {
-        let named = file.policies.iter().map(|(name, span)| {
-            let policy = folder.join(name);
-            match policy.exists() {
-                true => Ok(policy),
-                false => Err(Diagnostic::error(
-                    "test/no-policy",
-                    format!("there is no file `{}`", policy.display()),
-                )
-                .at(&file.source, *span)
-                .help("policies are named relative to the file of tests")),
-            }
-        });
-        let (found, missing): (Vec<_>, Vec<_>) = named.partition(Result::is_ok);
-        let missing: Vec<Diagnostic> = missing.into_iter().filter_map(Result::err).collect();
-        return match missing.is_empty() {
-            true => Ok(found.into_iter().flatten().collect()),
-            false => Err(missing),
-        };
-    }
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let stem = name.strip_suffix(FILE_SUFFIX).unwrap_or(name);
-    let beside = ["cel", "yaml", "yml", "json"].map(|end| folder.join(format!("{stem}.{end}")));
-    match beside.into_iter().find(|policy| policy.is_file()) {
-        Some(policy) => Ok(vec![policy]),
-        None => {
-            let message = format!("there is no policy beside `{}`", path.display());
-            let help = format!("it is about `{stem}.cel`; name others with `policies: [FILE]`");
-            Err(vec![
-                Diagnostic::error("test/no-policy", message).help(help),
-            ])
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Reads files of tests: a good object, and cases of what differs with the outcome.
 //!
 //! ```yaml
-//! policies: [replicas.cel]          # default: the policy beside the file, of the same name
+//! policies: [replicas.cel]          # default: the policy beside the file, of the same name;
+//!                                   # also folders (`.`) and patterns (`*.cel`)
 //! base: {apiVersion: apps/v1, kind: Deployment, …}
 //! cases:
 //!   - name: a single replica is denied

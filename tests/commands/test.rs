@@ -231,6 +231,60 @@ spec: {policyName: replicas, validationActions: [Deny]}
 }
 
 #[test]
+fn a_file_of_tests_may_be_about_a_whole_folder() {
+    let other = REPLICAS
+        .replace("name: replicas", "name: other")
+        .replace("at least three", "no fewer than three");
+    let tests = TESTS.replace("deny: web runs 1", "deny: [web runs 1, web runs 1]");
+    let folder = Folder::with(&[
+        ("p/replicas.cel", REPLICAS),
+        ("p/below/other.cel", &other),
+        ("p/below/note.txt", ""),
+        ("p/below/other.test.yaml", TESTS),
+    ]);
+    for (policies, lines) in [
+        ("['.']", ["test p", "test ./p", "test ."]),
+        (
+            "['*.cel', below]",
+            ["test p", "test p/all.test.yaml", "test ."],
+        ),
+        (
+            "['repl?cas.*', below/*.cel, replicas.cel]",
+            ["test p", "test p", "test ."],
+        ),
+    ] {
+        folder.write("p/p/x", b"");
+        folder.write(
+            "p/all.test.yaml",
+            format!("policies: {policies}\n{tests}").as_bytes(),
+        );
+        for line in lines {
+            let output = folder.run(&format!("{line} --coverage"));
+            assert_eq!(output.code, Some(0), "{policies} {line}: {output:?}");
+            assert!(
+                output.out.contains("p/all.test.yaml: 2 passed"),
+                "{policies} {line}: {output:?}"
+            );
+        }
+    }
+    for (policies, problem) in [
+        ("none", "there is no file `p/none`"),
+        ("'*.yaml'", "there is no policy with a name like `*.yaml`"),
+        ("none/*.cel", "there is no file `p/none/*.cel`"),
+        ("p", "there are no policies in `p`"),
+    ] {
+        folder.write(
+            "p/all.test.yaml",
+            format!("policies: {policies}\n{tests}").as_bytes(),
+        );
+        let output = folder.run("test p");
+        assert_eq!(output.code, Some(2), "{policies}: {output:?}");
+        let problem = format!("error[test/no-policy]: {problem}\n --> p/all.test.yaml:1:11");
+        assert!(output.out.contains(&problem), "{policies}: {output:?}");
+    }
+}
+
+#[test]
 fn the_tests_of_the_built_in_policies_pass_and_cover_them() {
     let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
     let output = Folder::with(&[]).run(&format!("test {policies} --coverage"));
