@@ -119,7 +119,12 @@ pub fn validate_observed(
         match documents.get(&version) {
             Ok(document) => {
                 let watch = Watch { options, observer };
-                evaluate(set, bound, (&arena, document, &target), watch, &mut verdict);
+                let on = On {
+                    arena: &arena,
+                    document,
+                    target: Some(&target),
+                };
+                evaluate(set, bound, on, watch, &mut verdict);
             }
             Err(message) => {
                 let decision = Decision::configuration_error(policy, None, &message);
@@ -128,6 +133,32 @@ pub fn validate_observed(
         }
     }
     Ok(verdict)
+}
+
+/// Evaluates the policies about the cluster as a whole (`scope: cluster`), once and without a request,
+/// as [`validate_observed`] evaluates others: with the same budgets, bindings and failure policies.
+///
+/// What they say of the cluster is for an audit; there is nothing that a verdict could reject.
+pub fn audit_cluster(
+    set: &PolicySet,
+    options: Options<'_>,
+    observer: &mut dyn Observer,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let arena = Bump::new();
+    let document = arena.alloc(Document::of_cluster());
+    let policies = set.about_cluster().iter();
+    for bound in policies.filter(|bound| is_selected(bound, options)) {
+        verdict.matched += 1;
+        let watch = Watch { options, observer };
+        let on = On {
+            arena: &arena,
+            document,
+            target: None,
+        };
+        evaluate(set, bound, on, watch, &mut verdict);
+    }
+    verdict
 }
 
 /// A parsed document takes about three times its text; measured on Deployments of 2 to 200 KB.
@@ -144,6 +175,16 @@ fn is_selected(bound: &BoundPolicy, options: Options<'_>) -> bool {
     }
 }
 
+/// What a policy is evaluated on.
+#[derive(Clone, Copy)]
+struct On<'a, 't> {
+    arena: &'a Bump,
+    document: &'a Document<'a>,
+    /// What the rules of bindings are compared with; `None` for the cluster as a whole, of which
+    /// every binding is.
+    target: Option<&'t Target<'t>>,
+}
+
 /// How to decide, and who is told.
 struct Watch<'a, 'o> {
     options: Options<'a>,
@@ -153,20 +194,24 @@ struct Watch<'a, 'o> {
 fn evaluate<'a>(
     set: &'a PolicySet,
     bound: &'a BoundPolicy,
-    (arena, document, target): (&'a Bump, &'a Document<'a>, &Target<'_>),
+    on: On<'a, '_>,
     Watch { options, observer }: Watch<'a, '_>,
     verdict: &mut Verdict,
 ) {
     let policy = &bound.policy;
+    let document = on.document;
     if policy.configuration_error.is_some() {
         let decision = Decision::configuration_error(policy, None, "the policy is not valid");
         verdict.decisions.extend(decision);
         return;
     }
     let mut annotations = verdict::Annotations::default();
-    let mut evaluations = Evaluations::new(policy, (arena, document), bound.bindings.len());
+    let mut evaluations = Evaluations::new(policy, (on.arena, document), bound.bindings.len());
     for binding in &bound.bindings {
-        if !matching::binding_matches(binding, target, document, options.cluster) {
+        let is_left_out = on.target.is_some_and(|target| {
+            !matching::binding_matches(binding, target, document, options.cluster)
+        });
+        if is_left_out {
             continue;
         }
         // DIVERGES: the API server would not have stored it, and the policy would not be in force.

@@ -339,6 +339,9 @@ impl Checker<'_> {
             self.ast.span(id),
             format!("undeclared reference to `{name}`"),
         );
+        if let Some(why) = self.env.absence(name) {
+            return self.issues.push(issue.help(why));
+        }
         let locals = self.scope.iter().map(|(name, _)| name.as_str());
         let known: Vec<&str> = self
             .env

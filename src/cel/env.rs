@@ -24,6 +24,8 @@ struct Slot {
     name: String,
     /// `None`: the slot exists, but may not be named.
     declared: Option<Type>,
+    /// Why it may not be named, for who does it all the same.
+    absence: Option<&'static str>,
     /// What a schema says of it, where more is known than was declared.
     schema: Option<Inferred>,
 }
@@ -83,6 +85,7 @@ impl Env {
             .map(|(name, declared)| Slot {
                 name: name.to_owned(),
                 declared: Some(declared),
+                absence: None,
                 schema: None,
             })
             .collect();
@@ -131,6 +134,22 @@ impl Env {
             slot.declared = None;
         }
         self
+    }
+
+    /// Takes the declaration of a variable back, and says why to who names it all the same.
+    #[must_use]
+    pub fn without_because(self, name: &str, why: &'static str) -> Self {
+        let mut env = self.without(name);
+        for slot in env.slots.iter_mut().filter(|slot| slot.name == name) {
+            slot.absence = Some(why);
+        }
+        env
+    }
+
+    /// Returns why a variable is not there, if there is more to say than that.
+    pub fn absence(&self, name: &str) -> Option<&'static str> {
+        let mut slots = self.slots.iter();
+        slots.find(|slot| slot.name == name)?.absence
     }
 
     /// Says what a schema knows of a variable that is declared.

@@ -1,5 +1,6 @@
 //! The values expressions read: the request as Kubernetes shows it to policies.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use bumpalo::Bump;
@@ -104,6 +105,31 @@ impl<'a> Document<'a> {
             pod: OnceCell::new(),
             phases: [PhaseValues::new(), PhaseValues::new()],
         })
+    }
+
+    /// What there is without a request: nothing but the cluster.
+    pub(super) fn of_cluster() -> Self {
+        const NONE: Cow<'static, str> = Cow::Borrowed("");
+        Document {
+            resource: GroupVersionResource {
+                group: NONE,
+                version: NONE,
+                resource: NONE,
+            },
+            kind: GroupVersionKind {
+                group: NONE,
+                version: NONE,
+                kind: NONE,
+            },
+            namespace: "",
+            object: Json::Null,
+            old_object: Json::Null,
+            request: Json::Null,
+            access: &[],
+            namespace_object: OnceCell::new(),
+            pod: OnceCell::new(),
+            phases: [PhaseValues::new(), PhaseValues::new()],
+        }
     }
 
     /// Says whether the request is about a Namespace itself.

@@ -1,5 +1,6 @@
 //! Requests against policies: what applies, what is decided, how it is worded.
 
+mod about_cluster;
 mod equivalents;
 mod mutating;
 mod sharing;

@@ -11,7 +11,7 @@ use crate::cel::plan::Program;
 use crate::cel::plan::pool::Pool;
 use crate::cel::types::Inferred;
 use crate::policy::compile::Portability;
-use crate::policy::model::{Form, PodMatching, Policy};
+use crate::policy::model::{Form, PodMatching, Policy, PolicyScope};
 
 /// What was compiled so far.
 #[derive(Debug, Default)]
@@ -26,6 +26,7 @@ pub(super) struct Scope {
     is_cel: bool,
     has_params: bool,
     has_pod: bool,
+    has_request: bool,
 }
 
 /// A program with what is known of it.
@@ -46,6 +47,7 @@ impl Scope {
             is_cel: policy.origin.form == Form::Cel,
             has_params: policy.param_kind.is_some(),
             has_pod: policy.pods == PodMatching::PodTemplates,
+            has_request: policy.scope == PolicyScope::Request,
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::cel::{check, parse};
 use crate::diagnostics::Diagnostic;
 use crate::policy::common::{Common, Compiled, Scope};
 use crate::policy::model::{
-    FailurePolicy, Form, Mutation, PodMatching, Policy, PolicyKind, ReadKind, Reading, Reason,
+    FailurePolicy, Form, Mutation, PodMatching, Policy, PolicyKind, PolicyScope, ReadKind, Reading,
+    Reason,
 };
 use crate::policy::objects;
 use crate::text::Fragment;
@@ -43,6 +44,22 @@ pub const SLOTS: [(&str, Type); 10] = [
 
 /// The slots whose values are the same for every policy that a request is decided by.
 const OF_THE_REQUEST: [usize; 5] = [0, 1, 2, 4, 6];
+
+/// The variables that are about a request; a policy about the cluster as a whole has none of them.
+const OF_REQUESTS: [&str; 8] = [
+    "object",
+    "oldObject",
+    "request",
+    "params",
+    "namespaceObject",
+    "pod",
+    "authorizer",
+    "authorizer.requestResource",
+];
+
+const NO_REQUEST: &str = "a policy with `scope: cluster` is evaluated once for the cluster as a \
+                          whole, without an object or a request: it sees `cluster.get`, \
+                          `cluster.list` and `settings`";
 
 /// A policy whose expressions are programs.
 #[derive(Debug)]
@@ -257,6 +274,11 @@ pub fn environment(policy: &Policy, version: KubernetesVersion) -> Env {
     }
     if policy.pods == PodMatching::Object {
         env = env.without("pod");
+    }
+    if policy.scope == PolicyScope::Cluster {
+        for name in OF_REQUESTS {
+            env = env.without_because(name, NO_REQUEST);
+        }
     }
     env
 }

@@ -73,7 +73,8 @@ mod tests {
             let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
             let problems: Vec<&String> = built.diagnostics.iter().map(|it| &it.message).collect();
             assert_eq!(problems, [] as [&str; 0], "{version}");
-            assert_eq!(built.set.validating().len(), count, "{version}");
+            let in_force = built.set.validating().len() + built.set.about_cluster().len();
+            assert_eq!(in_force, count, "{version}");
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct PolicySet {
     validating: InForce,
     /// The mutating policies in force.
     mutating: InForce,
+    /// The policies about the cluster as a whole, in order of name.
+    about_cluster: Vec<BoundPolicy>,
     params: Params,
 }
 
@@ -43,32 +45,9 @@ struct InForce {
 }
 
 impl InForce {
-    /// Links the policies of a kind with their bindings; both in order of name.
+    /// Links the policies of a kind about requests with their bindings; both in order of name.
     fn link(kind: PolicyKind, policies: &[Arc<CompiledPolicy>], bindings: &[Arc<Binding>]) -> Self {
-        let mut by_policy: FxHashMap<&str, Vec<Arc<Binding>>> = FxHashMap::default();
-        for binding in bindings.iter().filter(|it| it.kind == kind) {
-            by_policy
-                .entry(&binding.policy_name)
-                .or_default()
-                .push(Arc::clone(binding));
-        }
-        let of_kind = |policy: &&Arc<CompiledPolicy>| {
-            let policy = &policy.policy;
-            policy.kind == kind
-                && policy.scope == PolicyScope::Request
-                && (kind == PolicyKind::Validating || policy.mutate)
-        };
-        let policies: Vec<BoundPolicy> = policies
-            .iter()
-            .filter(of_kind)
-            .filter_map(|policy| {
-                let bindings = by_policy.remove(policy.policy.name.as_str())?;
-                Some(BoundPolicy {
-                    policy: Arc::clone(policy),
-                    bindings,
-                })
-            })
-            .collect();
+        let policies = BoundPolicy::link((kind, PolicyScope::Request), policies, bindings);
         let index = Index::of(&policies);
         InForce { policies, index }
     }
@@ -81,6 +60,41 @@ pub struct BoundPolicy {
     pub policy: Arc<CompiledPolicy>,
     /// Its bindings, in order of name; never empty.
     pub bindings: Vec<Arc<Binding>>,
+}
+
+impl BoundPolicy {
+    /// Finds the bindings of the policies of a kind and scope that are switched on; both in order
+    /// of name.
+    fn link(
+        (kind, scope): (PolicyKind, PolicyScope),
+        policies: &[Arc<CompiledPolicy>],
+        bindings: &[Arc<Binding>],
+    ) -> Vec<Self> {
+        let mut by_policy: FxHashMap<&str, Vec<Arc<Binding>>> = FxHashMap::default();
+        for binding in bindings.iter().filter(|it| it.kind == kind) {
+            by_policy
+                .entry(&binding.policy_name)
+                .or_default()
+                .push(Arc::clone(binding));
+        }
+        let of_kind = |policy: &&Arc<CompiledPolicy>| {
+            let policy = &policy.policy;
+            policy.kind == kind
+                && policy.scope == scope
+                && (kind == PolicyKind::Validating || policy.mutate)
+        };
+        policies
+            .iter()
+            .filter(of_kind)
+            .filter_map(|policy| {
+                let bindings = by_policy.remove(policy.policy.name.as_str())?;
+                Some(BoundPolicy {
+                    policy: Arc::clone(policy),
+                    bindings,
+                })
+            })
+            .collect()
+    }
 }
 
 /// What a request is about, as far as the index knows it.
@@ -202,11 +216,14 @@ impl PolicySet {
     ) -> PolicySet {
         let validating = InForce::link(PolicyKind::Validating, &policies, &bindings);
         let mutating = InForce::link(PolicyKind::Mutating, &policies, &bindings);
+        let of_cluster = (PolicyKind::Validating, PolicyScope::Cluster);
+        let about_cluster = BoundPolicy::link(of_cluster, &policies, &bindings);
         PolicySet {
             policies,
             bindings,
             validating,
             mutating,
+            about_cluster,
             params: Params::new(params),
         }
     }
@@ -240,6 +257,12 @@ impl PolicySet {
     /// Returns every binding read, in order of name.
     pub fn bindings(&self) -> &[Arc<Binding>] {
         &self.bindings
+    }
+
+    /// Returns the policies about the cluster as a whole (`scope: cluster`), in order of name; no
+    /// request is decided by them.
+    pub fn about_cluster(&self) -> &[BoundPolicy] {
+        &self.about_cluster
     }
 
     /// Returns the validating policies in force, in order of name.

@@ -23,7 +23,7 @@ use crate::engine::mutating::{self, Defaults, Mutating};
 use crate::engine::respond::{Mode, respond, respond_mutated};
 use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind};
+use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind, PolicyScope};
 use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
@@ -253,6 +253,7 @@ fn describe(policy: &CompiledPolicy, bindings: &[&Binding], is_kept: bool) -> Va
         .collect();
     let state = match (policy.is_faulty(), bindings.is_empty()) {
         _ if is_kept => "last good version",
+        (false, _) if read.scope == PolicyScope::Cluster => "not about requests",
         (true, _) => "faulty",
         (false, true) => "not bound",
         (false, false) => "in force",

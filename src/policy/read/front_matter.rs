@@ -99,6 +99,9 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> FrontMatter {
         read.pods = PodMatching::PodTemplates;
     }
     read.scope = scope(reader, fields);
+    if read.scope == PolicyScope::Cluster {
+        refuse_request_keys(reader, field);
+    }
     read.match_constraints = match_constraints(reader, fields, &read);
     reader.close(fields);
     read
@@ -153,6 +156,32 @@ fn scope(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> PolicyScope {
         .field(fields, "scope")
         .and_then(|field| reader.choice(&field, "scope", &[("cluster", PolicyScope::Cluster)]))
         .unwrap_or_default()
+}
+
+/// What says which requests a policy is about, or what it reads of them.
+const REQUEST_KEYS: [&str; 7] = [
+    "match",
+    "exclude",
+    "namespaceSelector",
+    "objectSelector",
+    "matchPolicy",
+    "params",
+    "pods",
+];
+
+/// Refuses what means nothing to a policy about the cluster as a whole.
+fn refuse_request_keys(reader: &mut Reader<'_>, field: &Field<'_>) {
+    let entries = field.yaml.as_mapping().unwrap_or_default();
+    for entry in entries {
+        if REQUEST_KEYS.contains(&entry.key.as_str()) {
+            reader.error(
+                crate::policy::places::first_line(reader.source, entry.value.span),
+                "policy/exclusive",
+                format!("`{}` does not go with `scope: cluster`", entry.key),
+                "such a policy is evaluated once per scan, without an object; remove it",
+            );
+        }
+    }
 }
 
 /// Reads constants: scalars, and lists of scalars.
@@ -249,14 +278,6 @@ fn match_constraints(
     let included = reader.field_at(fields, "match", path);
     let excluded = reader.field_at(fields, "exclude", format!("{path}.excludeResourceRules"));
     if read.scope == PolicyScope::Cluster {
-        for field in included.iter().chain(&excluded) {
-            reader.error(
-                crate::policy::places::first_line(reader.source, field.yaml.span),
-                "policy/exclusive",
-                format!("`{}` does not go with `scope: cluster`", field.name),
-                "such a policy is evaluated once per scan, without an object; remove it",
-            );
-        }
         return None;
     }
     let resource_rules = match_rules::included(reader, included.as_ref(), read.pods)?;

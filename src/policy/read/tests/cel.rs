@@ -642,6 +642,21 @@ fn things_that_exclude_each_other_are_refused() {
             ("7:4 exclusive @patch", "its own file"),
         ],
     );
+    for key in [
+        "exclude: {resources: [v1/pods]}",
+        "namespaceSelector: {}",
+        "objectSelector: {}",
+        "matchPolicy: Exact",
+        "params: {kind: {apiVersion: v1, kind: ConfigMap}, name: x}",
+        "pods: true",
+    ] {
+        let found = findings(
+            "p.cel",
+            &format!("// ---\n// scope: cluster\n// {key}\n// ---\n// @require x\ntrue\n"),
+        );
+        assert_eq!(found.len(), 1, "{key}: {found:#?}");
+        assert!(found[0].0.contains("exclusive"), "{key}: {found:#?}");
+    }
     check(
         "p.cel",
         "// ---\n// pods: true\n// match: {resources: [v1/services]}\n// ---\n// @require x\ntrue\n",
