@@ -175,7 +175,7 @@ impl Plan {
             Ok(source) => source,
             Err(problem) => return self.problems.push(problem),
         };
-        let (file, problems) = format::read(&source);
+        let (mut file, problems) = format::read(&source);
         self.problems.extend(problems);
         let policies = match policies::of(path, &file) {
             Ok(policies) => policies,
@@ -194,6 +194,9 @@ impl Plan {
         problems.extend(findings);
         let is_usable = !problems.iter().any(Diagnostic::is_error);
         self.problems.extend(problems);
+        if is_usable {
+            self.problems.extend(under_test.leave_out(&mut file));
+        }
         if is_usable && !sources.is_empty() {
             self.tests.push((file, under_test));
         }

@@ -11,6 +11,9 @@
 //!     expect: {deny: 'meshery runs 1 replicas; production needs 3'}
 //! ```
 //!
+//! A case without any object is about policies with `scope: cluster`; it has `cluster`, `settings`
+//! and `expect` only.
+//!
 //! A case that is wrong is said and left out; the others are run.
 
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use crate::admission::review::{GroupVersionResource, Operation};
 use crate::admission::synthesize::User;
 use crate::diagnostics::Diagnostic;
 use crate::engine::authorizer::Rules;
+use crate::policy::model::PolicyScope;
 use crate::text::yaml::{self, Entry, Yaml};
 use crate::text::{Source, Span, nearest};
 
@@ -47,6 +51,8 @@ pub struct Case {
     pub name: String,
     /// Where the name is written.
     pub place: Span,
+    /// What is decided: a request, or, without any object, the cluster as a whole.
+    pub scope: PolicyScope,
     /// What is to be done.
     pub operation: Operation,
     /// The object as it would be; none for DELETE.
@@ -237,7 +243,14 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
         object,
         old: old.map(Value::Object),
     };
-    let (operation, object, old_object) = objects.settle(reader, &mut request, place);
+    let scope = match entries.iter().any(|entry| is_of_request(&entry.key)) {
+        false if objects.are_none() => PolicyScope::Cluster,
+        _ => PolicyScope::Request,
+    };
+    let (operation, object, old_object) = match scope {
+        PolicyScope::Request => objects.settle(reader, &mut request, place),
+        PolicyScope::Cluster => (Operation::Create, None, None),
+    };
     let params = get("params").map(|entry| {
         let items = reader.one_or_many(&entry.value);
         objects_of(reader, items, "a parameter")
@@ -272,6 +285,7 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
     Some(Case {
         name: name?.0.to_owned(),
         place,
+        scope,
         operation,
         object,
         old_object,
@@ -307,6 +321,10 @@ struct Objects {
 }
 
 impl Objects {
+    fn are_none(&self) -> bool {
+        self.object.is_none() && self.old.is_none()
+    }
+
     /// Finds out what is done: what has an old object is updated, or deleted if nothing is left of
     /// it. The old object of an update is the good one, unless another is given; what is deleted is
     /// the case's object.
@@ -336,12 +354,23 @@ impl Objects {
             }
         };
         if (if is_object_needed { &object } else { &old }).is_none() {
-            let message = "there is no object to test with".to_owned();
-            let help = "give the file a `base`, or the case an `object`";
-            reader.error(place, "test/required", message, help);
+            let (message, help) = NO_OBJECT;
+            reader.error(place, "test/required", message.to_owned(), help);
         }
         (operation, object, old)
     }
+}
+
+/// What is said of a case about requests that has none.
+pub(super) const NO_OBJECT: (&str, &str) = (
+    "there is no object to test with",
+    "give the file a `base`, or the case an `object`; only policies with `scope: cluster` have none",
+);
+
+/// Says whether a key of a case is about a request: without any, the case is about the cluster as a
+/// whole.
+fn is_of_request(key: &str) -> bool {
+    !matches!(key, "name" | "cluster" | "settings" | "expect")
 }
 
 /// Applies `set` and `remove`.

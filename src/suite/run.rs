@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::coverage::Tally;
 use super::expect::{Got, Line};
-use super::format::{Case, TestFile};
+use super::format::{Case, NO_OBJECT, TestFile};
 use super::path::kind_name;
 use crate::admission::resources::Resources;
 use crate::admission::review::AdmissionRequest;
@@ -23,7 +23,8 @@ use crate::engine::verdict::{Outcome as Decided, Verdict};
 use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
-    Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, ValidationAction,
+    Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyScope,
+    ValidationAction,
 };
 use crate::policy::set::{Built, PolicySet};
 use crate::schema::Schemas;
@@ -83,6 +84,31 @@ impl UnderTest {
         &self.set
     }
 
+    /// Leaves out the cases of a file that no policy can be about, and says so: those without an
+    /// object if all policies are about requests, those with one if all are about the cluster.
+    pub fn leave_out(&self, file: &mut TestFile) -> Vec<Diagnostic> {
+        let validating = self.documents.policies.iter();
+        let scopes: Vec<PolicyScope> = validating.map(|policy| policy.scope).collect();
+        let mut problems = Vec::new();
+        let source = &file.source;
+        file.cases.retain(|case| {
+            if scopes.contains(&case.scope) || scopes.is_empty() {
+                return true;
+            }
+            let (message, help) = match case.scope {
+                PolicyScope::Cluster => NO_OBJECT,
+                PolicyScope::Request => (
+                    "the policy has `scope: cluster`, and is not about an object or a request",
+                    "leave out `base`; such a case has `cluster`, `settings` and `expect` only",
+                ),
+            };
+            let problem = Diagnostic::error("test/required", message);
+            problems.push(problem.at(source, case.place).help(help));
+            false
+        });
+        problems
+    }
+
     /// Runs a case of `file` and counts in `tally` what was evaluated.
     pub fn run(&self, file: &TestFile, case: &Case, tally: &mut Tally) -> Outcome {
         match self.decide(file, case, tally) {
@@ -97,10 +123,13 @@ impl UnderTest {
     fn decide(&self, file: &TestFile, case: &Case, tally: &mut Tally) -> Result<Got, Diagnostic> {
         let changed = self.with_settings(file, case)?;
         let set = changed.as_ref().unwrap_or(&self.set);
+        if case.scope == PolicyScope::Cluster {
+            return self.audit(set, file, case, tally);
+        }
         let with_params = self.with_params(file, case, set)?;
         let set = with_params.as_ref().unwrap_or(set);
         let owned = self.request(file, case)?;
-        let cluster = Objects::new(self.cluster(file, case, &owned)?);
+        let cluster = Objects::new(self.cluster(file, case, owned.namespace())?);
         let user = case.request.user.clone().unwrap_or_default();
         let asked = case
             .authorizer
@@ -158,6 +187,35 @@ impl UnderTest {
         let patch = serde_json::to_value(&mutated.patch).unwrap_or_default();
         got.changed = Some((object.unwrap_or_default(), patch));
         Ok(got)
+    }
+
+    /// Evaluates the policies about the cluster as a whole on the objects of a case.
+    fn audit(
+        &self,
+        set: &PolicySet,
+        file: &TestFile,
+        case: &Case,
+        tally: &mut Tally,
+    ) -> Result<Got, Diagnostic> {
+        if case.expect.mutates() {
+            let problem = "a policy with `scope: cluster` changes no object";
+            return Err(unusable(file, case.place, problem));
+        }
+        let cluster = Objects::new(self.cluster(file, case, "")?);
+        let options = Options {
+            cluster: &cluster,
+            resources: &self.resources,
+            authorizer: None,
+            is_expired: None,
+            select: Select::All,
+        };
+        let mut watch = Watch {
+            tally,
+            applied: false,
+            errors: Vec::new(),
+        };
+        let verdict = engine::audit_cluster(set, options, &mut watch);
+        Ok(got(&verdict, watch.applied, watch.errors))
     }
 
     /// Compiles the policies with the settings of a case, and with their mutations switched on if it
@@ -316,13 +374,9 @@ impl UnderTest {
         made.map_err(|error| unusable(file, case.place, &error.to_string()))
     }
 
-    /// Returns the objects of the cluster as the API server keeps them, the namespace among them.
-    fn cluster(
-        &self,
-        file: &TestFile,
-        case: &Case,
-        owned: &OwnedRequest,
-    ) -> Result<Vec<Value>, Diagnostic> {
+    /// Returns the objects of the cluster as the API server keeps them, the namespace of the request
+    /// among them, whose name is given.
+    fn cluster(&self, file: &TestFile, case: &Case, name: &str) -> Result<Vec<Value>, Diagnostic> {
         let mut objects = Vec::new();
         for (object, span) in &case.cluster {
             let kept = self.settle(object.clone());
@@ -330,7 +384,7 @@ impl UnderTest {
         }
         if let Some(namespace) = &case.namespace_object {
             let mut namespace = namespace.clone();
-            complete(&mut namespace, "v1", "Namespace", owned.namespace());
+            complete(&mut namespace, "v1", "Namespace", name);
             let kept = self.settle(namespace);
             // The first one of a name is found.
             objects.insert(

@@ -193,6 +193,104 @@ fn no_tests_are_no_success() {
     }
 }
 
+/// A policy that looks at nothing but the cluster.
+const NODES: &str = "// Replicas need several nodes.
+//
+// ---
+// name: nodes
+// scope: cluster
+// action: [audit]
+// reads: [v1/Node]
+// settings: {floor: 2}
+// ---
+
+// @require there are enough nodes
+size(cluster.list('v1', 'Node', '')) >= settings.floor
+// @message
+'there are ' + string(size(cluster.list('v1', 'Node', ''))) + ' nodes'
+";
+
+#[test]
+fn a_policy_about_the_cluster_is_tested_without_an_object() {
+    let tests = "cases:
+  - name: two nodes are enough
+    cluster: [{apiVersion: v1, kind: Node, metadata: {name: a}}, {apiVersion: v1, kind: Node, metadata: {name: b}}]
+    expect: admit
+  - name: one is recorded
+    cluster: [{apiVersion: v1, kind: Node, metadata: {name: a}}]
+    expect: {audit: there are 1 nodes}
+  - name: one is enough for small ones
+    settings: {floor: 0}
+    expect: admit
+";
+    let folder = Folder::with(&[("p/nodes.cel", NODES), ("p/nodes.test.yaml", tests)]);
+    let output = folder.run("test p --coverage");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!(output.out, @r#"
+    p/nodes.test.yaml: 3 passed
+
+    POLICY  ADMITS  DENIES  VALIDATION
+    nodes        2       1  there are enough nodes
+    "#);
+    let wrong = tests
+        .replace("audit: there", "deny: there")
+        .replace("{floor: 0}", "{flor: 0}");
+    let with_objects = format!(
+        "{wrong}  - name: an object\n    object: {{apiVersion: v1, kind: Node, metadata: {{name: a}}}}\n    expect: admit\n  - name: a change\n    expect: {{patch: []}}\n"
+    );
+    folder.write("p/nodes.test.yaml", with_objects.as_bytes());
+    folder.write("p/replicas.cel", REPLICAS.as_bytes());
+    folder.write(
+        "p/replicas.test.yaml",
+        b"cases: [{name: nothing, expect: admit}]\n",
+    );
+    let output = folder.run("test p");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    insta::assert_snapshot!(output.out, @r#"
+    error[test/required]: the policy has `scope: cluster`, and is not about an object or a request
+      --> p/nodes.test.yaml:11:11
+       |
+    11 |   - name: an object
+       |           ^^^^^^^^^
+       |
+       = help: leave out `base`; such a case has `cluster`, `settings` and `expect` only
+
+    error[test/required]: there is no object to test with
+     --> p/replicas.test.yaml:1:16
+      |
+    1 | cases: [{name: nothing, expect: admit}]
+      |                ^^^^^^^
+      |
+      = help: give the file a `base`, or the case an `object`; only policies with `scope: cluster` have none
+
+    failed: one is recorded
+      --> p/nodes.test.yaml:5:11
+      (- expected, + got)
+      - deny: there are 1 nodes
+      + audit: there are 1 nodes
+
+    not run: one is enough for small ones
+    error[test/unknown-key]: the policy has no setting `flor`
+     --> p/nodes.test.yaml:9:16
+      |
+    9 |     settings: {flor: 0}
+      |                ^^^^
+      |
+      = help: did you mean `floor`?
+
+    not run: a change
+    error[test/required]: the case cannot be run: a policy with `scope: cluster` changes no object
+      --> p/nodes.test.yaml:14:11
+       |
+    14 |   - name: a change
+       |           ^^^^^^^^
+       |
+
+    p/nodes.test.yaml: 1 passed, 3 failed
+    p/replicas.test.yaml: 0 passed
+    "#);
+}
+
 #[test]
 fn a_file_of_tests_may_name_its_policies() {
     let policy = "apiVersion: admissionregistration.k8s.io/v1

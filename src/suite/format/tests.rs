@@ -223,7 +223,7 @@ fn what_is_wrong_with_a_case_is_said_where_it_is() {
         ),
         (
             "{name: c, expect: admit, object: null}",
-            "3:10 test/required: there is no object to test with (give the file a `base`, or the case an `object`)",
+            "3:10 test/required: there is no object to test with (give the file a `base`, or the case an `object`; only policies with `scope: cluster` have none)",
         ),
         (
             "{name: c, expect: admit, cluster: {}}",
@@ -272,6 +272,37 @@ fn what_is_wrong_with_a_file_is_said() {
     ] {
         assert_eq!(parse(text).1, [problem], "{text}");
     }
+}
+
+#[test]
+fn a_case_without_any_object_is_about_the_cluster() {
+    let (file, problems) = parse(
+        "cases:\n- {name: a, cluster: [{apiVersion: v1, kind: Node}], settings: {n: 1}, expect: admit}\n\
+         - {name: b, object: {kind: A}, expect: admit}\n- {name: c, expect: admit}\n\
+         - {name: d, request: {dryRun: true}, expect: admit}\n---\nbase: {kind: A}\ncases:\n\
+         - {name: e, expect: admit}\n",
+    );
+    assert_eq!(
+        problems,
+        [
+            "5:10 test/required: there is no object to test with (give the file a `base`, or the \
+             case an `object`; only policies with `scope: cluster` have none)"
+        ]
+    );
+    let scopes: Vec<_> = file
+        .cases
+        .iter()
+        .map(|case| (case.name.as_str(), case.scope))
+        .collect();
+    assert_eq!(
+        scopes,
+        [
+            ("a", PolicyScope::Cluster),
+            ("b", PolicyScope::Request),
+            ("c", PolicyScope::Cluster),
+            ("e", PolicyScope::Request),
+        ]
+    );
 }
 
 #[test]
