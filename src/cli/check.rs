@@ -19,6 +19,8 @@ use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::Operation;
 use crate::admission::synthesize::{OwnedRequest, User};
 use crate::diagnostics::{Diagnostic, Format};
+use crate::engine::cluster::ClusterView;
+use crate::engine::observer::Unwatched;
 use crate::engine::respond::Mode;
 use crate::engine::{self, Options, Select};
 use crate::json;
@@ -30,7 +32,7 @@ use crate::policy::set::PolicySet;
 use crate::sources::{self, files};
 use crate::suite::run::mention;
 use crate::text::{Source, Span, yaml};
-use report::{Checked, Guess};
+use report::{AllChecked, Checked, Guess};
 
 /// Check manifests as if each object were created (or updated, or deleted)
 ///
@@ -83,7 +85,8 @@ pub struct Args {
     #[arg(long = "group", value_name = "NAME", requires = "user")]
     groups: Vec<String>,
 
-    /// Other objects of the cluster that policies may look up; may be repeated
+    /// Other objects of the cluster that policies may look up, and with them whole the policies about
+    /// the cluster itself; may be repeated
     #[arg(long, value_name = "DIR")]
     cluster_objects: Vec<PathBuf>,
 
@@ -138,8 +141,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let version = args.version.kubernetes_version;
     let (set, problems) = sources::load(&args.policies.paths, version, &overrides);
     findings.extend(problems);
-    let mut checked = Vec::new();
-    let print = |findings: &[Diagnostic], checked: &[Checked]| {
+    let mut checked = AllChecked::default();
+    let print = |findings: &[Diagnostic], checked: &AllChecked| {
         super::print(&report::render(
             findings,
             checked,
@@ -162,7 +165,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let resources = input.resources(&set);
     checked = input.check(args, &set, &resources);
     print(&findings, &checked);
-    for line in report::guesses(&checked) {
+    for line in report::guesses(&checked.objects) {
+        note(&line);
+    }
+    if let Some(line) = unaudited(&set, &checked) {
         note(&line);
     }
     note(&report::summary(&checked, started.elapsed()));
@@ -243,7 +249,7 @@ impl Input {
         }
     }
 
-    fn check(&self, args: &Args, set: &PolicySet, resources: &Resources) -> Vec<Checked> {
+    fn check(&self, args: &Args, set: &PolicySet, resources: &Resources) -> AllChecked {
         let circumstances = Circumstances {
             namespace: args.namespace.clone(),
             user: user(args),
@@ -268,8 +274,27 @@ impl Input {
             mode,
             reads: &reads,
         };
-        parallel::map(&asked, |(change, request)| against.check(change, request))
+        AllChecked {
+            objects: parallel::map(&asked, |(change, request)| against.check(change, request)),
+            cluster: (!args.cluster_objects.is_empty()).then(|| against.audit()),
+        }
     }
+}
+
+/// Says that the policies about the cluster as a whole were not evaluated: the manifests of a run are
+/// no cluster, and what is missing among them is missing nowhere else.
+fn unaudited(set: &PolicySet, checked: &AllChecked) -> Option<String> {
+    let count = set.about_cluster().len();
+    if count == 0 || checked.cluster.is_some() {
+        return None;
+    }
+    let policies = match count {
+        1 => "1 policy about the whole cluster was".to_owned(),
+        count => format!("{count} policies about the whole cluster were"),
+    };
+    Some(format!(
+        "note: {policies} not evaluated (give the cluster's objects with --cluster-objects)"
+    ))
 }
 
 /// Parses the objects of a run once more, as the cluster around each of them: objects that are to
@@ -296,6 +321,36 @@ struct Against<'r> {
 }
 
 impl Against<'_> {
+    /// Evaluates the policies about the cluster as a whole.
+    fn audit(&self) -> Vec<Checked> {
+        let cluster = self.neighbours.whole();
+        let verdict = engine::audit_cluster(self.set, self.options(&cluster), &mut Unwatched);
+        let findings = finding::about_cluster(&verdict, self.mode);
+        let policies = self.set.about_cluster().iter();
+        let checked = policies.map(|bound| {
+            let policy = &bound.policy.policy;
+            let its_own = findings.iter().filter(|it| it.code == policy.name);
+            Checked {
+                subject: finding::CLUSTER.to_owned(),
+                source: Arc::clone(&policy.origin.source),
+                guess: None,
+                findings: its_own.cloned().collect(),
+                unusable: false,
+            }
+        });
+        checked.collect()
+    }
+
+    fn options<'o>(&'o self, cluster: &'o dyn ClusterView) -> Options<'o> {
+        Options {
+            cluster,
+            resources: self.resources,
+            authorizer: None,
+            is_expired: None,
+            select: Select::All,
+        }
+    }
+
     fn check(&self, change: &Change<'_>, request: &Result<OwnedRequest, Diagnostic>) -> Checked {
         let manifest = change.manifest;
         let owned = match request {
@@ -304,13 +359,7 @@ impl Against<'_> {
         };
         let namespace = request::namespace(owned);
         let cluster = self.neighbours.around(request::key(manifest, owned));
-        let options = Options {
-            cluster: &cluster,
-            resources: self.resources,
-            authorizer: None,
-            is_expired: None,
-            select: Select::All,
-        };
+        let options = self.options(&cluster);
         let findings = match engine::validate(self.set, &owned.request(), options) {
             Ok(verdict) => {
                 finding::findings(manifest, namespace, &verdict, (self.mode, self.reads))

@@ -23,6 +23,22 @@ pub fn findings(
     verdict.decisions.iter().map(finding).collect()
 }
 
+/// What findings about the cluster as a whole are about.
+pub const CLUSTER: &str = "the cluster";
+
+/// Returns a finding for each violation and error of the policies about the cluster as a whole, in
+/// its order: as [`findings`], but there is no place other than the expression.
+pub fn about_cluster(verdict: &Verdict, mode: Mode) -> Vec<Diagnostic> {
+    let finding = |decision: &Decision| {
+        let diagnostic = Diagnostic {
+            severity: severity(decision, mode),
+            ..Diagnostic::error(&decision.policy.policy.name, &decision.message)
+        };
+        explained(ruled(diagnostic, decision), decision).about(CLUSTER)
+    };
+    verdict.decisions.iter().map(finding).collect()
+}
+
 fn finding(manifest: &Manifest, decision: &Decision, mode: Mode, reads: &Reads<'_>) -> Diagnostic {
     let policy = &decision.policy.policy;
     let span = match decision.outcome {
@@ -40,20 +56,28 @@ fn finding(manifest: &Manifest, decision: &Decision, mode: Mode, reads: &Reads<'
         ..diagnostic
     }
     .at(&manifest.source, span);
+    let label = match decision.validation {
+        Some(_) => "the rule",
+        None => "the policy",
+    };
+    explained(ruled(diagnostic, decision).labelled(label), decision)
+}
+
+/// Adds the place of the expression that a decision is about, or else of the policy.
+fn ruled(diagnostic: Diagnostic, decision: &Decision) -> Diagnostic {
+    let policy = &decision.policy.policy;
     let rule = decision
         .validation
         .and_then(|at| policy.validations.get(at));
-    let diagnostic = match rule {
-        Some(rule) => {
-            let span = rule.expression.span();
-            diagnostic
-                .at(&rule.expression.source, span)
-                .labelled("the rule")
-        }
-        None => diagnostic
-            .at(&policy.origin.source, policy.origin.span)
-            .labelled("the policy"),
-    };
+    match rule {
+        Some(rule) => diagnostic.at(&rule.expression.source, rule.expression.span()),
+        None => diagnostic.at(&policy.origin.source, policy.origin.span),
+    }
+}
+
+/// Adds why the policy is there.
+fn explained(diagnostic: Diagnostic, decision: &Decision) -> Diagnostic {
+    let policy = &decision.policy.policy;
     match policy.about.description.split("\n\n").next().map(str::trim) {
         Some(why) if !why.is_empty() => diagnostic.help(one_line(why)),
         _ => diagnostic,

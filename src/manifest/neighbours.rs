@@ -60,6 +60,17 @@ impl<'j> Neighbours<'j> {
         Others { all: self, key }
     }
 
+    /// Returns the cluster as it is for nobody in particular: with all objects.
+    pub fn whole(&self) -> Others<'_, 'j> {
+        // No object is without a kind.
+        self.around(Key {
+            api_version: "",
+            kind: "",
+            namespace: "",
+            name: "",
+        })
+    }
+
     fn add(&mut self, key: Key<'j>, object: Json<'j>) {
         if (key.api_version, key.kind) == ("v1", "Namespace") {
             self.namespaces.insert(key.name, object.to_value());
@@ -212,6 +223,7 @@ mod tests {
         assert!(get("b", "x") && get("a", "y"));
         assert!(!get("a", "x"), "the object itself is not there yet");
         assert!(!get("c", "x"));
+        assert_eq!(list(&neighbours.whole(), "x"), [1, 2]);
     }
 
     #[test]

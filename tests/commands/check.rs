@@ -474,3 +474,97 @@ fn whole_cases_are_answered_line_by_line() {
     {"id":7,"error":"`request` is missing or no object"}
     "#);
 }
+
+#[test]
+fn policies_about_the_cluster_are_evaluated_once_if_there_is_one() {
+    let policy = "// Replicas need several nodes.
+//
+// ---
+// name: nodes
+// scope: cluster
+// action: audit
+// reads: [v1/Node]
+// ---
+
+// @require there are three nodes
+size(cluster.list('v1', 'Node', '')) >= 3
+// @message
+'there are ' + string(size(cluster.list('v1', 'Node', ''))) + ' nodes'
+";
+    let node = |name: &str| format!("{{apiVersion: v1, kind: Node, metadata: {{name: {name}}}}}\n");
+    let manifests = format!(
+        "{}---\n{}---\n{}",
+        deployment("web", 3),
+        deployment("api", 3),
+        node("a")
+    );
+    let folder = Folder::with(&[
+        ("m.yaml", &manifests),
+        ("p/replicas.cel", REPLICAS),
+        ("p/nodes.cel", policy),
+        ("cluster/nodes.yaml", &node("b")),
+        ("more/nodes.yaml", &node("c")),
+    ]);
+    let alone = folder.run("check m.yaml --policies p");
+    assert_eq!((alone.code, alone.out.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(alone.summary(), @r#"
+    note: 1 policy about the whole cluster was not evaluated (give the cluster's objects with --cluster-objects)
+    3 objects checked, 0 violations
+    "#);
+    let output = folder.run("check m.yaml --policies p --cluster-objects cluster");
+    assert_eq!(output.code, Some(0));
+    insta::assert_snapshot!(output.out, @r#"
+    note[nodes]: there are 2 nodes
+      --> p/nodes.cel:11:1
+       |
+    11 | size(cluster.list('v1', 'Node', '')) >= 3
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = object: the cluster
+       = help: Replicas need several nodes.
+    "#);
+    insta::assert_snapshot!(output.summary(), @"3 objects and the cluster checked, 0 violations, 1 note");
+    let strict = folder.run("check m.yaml --policies p --cluster-objects cluster --format junit");
+    insta::assert_snapshot!(strict.out, @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites tests="4" failures="0" errors="0" skipped="0" time="0.000">
+      <testsuite name="m.yaml" tests="3" failures="0" errors="0" skipped="0" time="0.000">
+        <testcase name="Deployment default/web" classname="m.yaml"/>
+        <testcase name="Deployment default/api" classname="m.yaml"/>
+        <testcase name="Node a" classname="m.yaml"/>
+      </testsuite>
+      <testsuite name="p/nodes.cel" tests="1" failures="0" errors="0" skipped="0" time="0.000">
+        <testcase name="the cluster" classname="p/nodes.cel">
+          <system-out>note[nodes]: there are 2 nodes
+      --&gt; p/nodes.cel:11:1
+       |
+    11 | size(cluster.list(&apos;v1&apos;, &apos;Node&apos;, &apos;&apos;)) &gt;= 3
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = object: the cluster
+       = help: Replicas need several nodes.
+    </system-out>
+        </testcase>
+      </testsuite>
+    </testsuites>
+    "#);
+    let enough = "check m.yaml --policies p --cluster-objects cluster --cluster-objects more";
+    let enough = folder.run(enough);
+    assert_eq!((enough.code, enough.out.as_str()), (Some(0), ""));
+    folder.write(
+        "p/nodes.cel",
+        policy.replace("action: audit", "action: deny").as_bytes(),
+    );
+    let output = folder.run("check m.yaml --policies p --cluster-objects cluster");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    folder.write(
+        "p/nodes.cel",
+        policy.replace("'v1', 'Node'", "object, 'Node'").as_bytes(),
+    );
+    let output = folder.run("check m.yaml --policies p");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(
+        output.out.contains("without an object or a request"),
+        "{output:?}"
+    );
+}

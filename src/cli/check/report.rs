@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::diagnostics::junit::{self, TestCase, TestSuite};
 use crate::diagnostics::{self, Diagnostic, Format, Severity, Style};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, finding};
 use crate::text::Source;
 
-/// An object with what was found about it.
+/// An object, or the cluster as a whole, with what was found about it.
 #[derive(Debug)]
 pub(super) struct Checked {
     /// Its name for people.
     pub(super) subject: String,
-    /// Where it is written.
+    /// Where it is written; of the cluster as a whole, where the policy is.
     pub(super) source: Arc<Source>,
     /// What is guessed about its kind, which is named with its version.
     pub(super) guess: Option<(Guess, String)>,
@@ -46,10 +46,26 @@ impl Checked {
     }
 }
 
+/// Everything that was checked.
+#[derive(Debug, Default)]
+pub(super) struct AllChecked {
+    /// The objects, in order.
+    pub(super) objects: Vec<Checked>,
+    /// The cluster as a whole, once for each policy about it; `None` if it was not to be looked at.
+    pub(super) cluster: Option<Vec<Checked>>,
+}
+
+impl AllChecked {
+    /// Returns the objects, and the cluster behind them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Checked> {
+        self.objects.iter().chain(self.cluster.iter().flatten())
+    }
+}
+
 /// Prints findings about policies and files, and about objects.
 pub(super) fn render(
     findings: &[Diagnostic],
-    checked: &[Checked],
+    checked: &AllChecked,
     format: Format,
     style: Style,
 ) -> String {
@@ -63,12 +79,12 @@ pub(super) fn render(
 
 /// A suite for each file with a case for each object, so that what is fine is seen, too; and one
 /// for findings that are about no object.
-fn junit(findings: &[Diagnostic], checked: &[Checked]) -> String {
+fn junit(findings: &[Diagnostic], checked: &AllChecked) -> String {
     let mut suites: Vec<TestSuite> = Vec::new();
     if !findings.is_empty() {
         suites.push(junit::problems(findings));
     }
-    for object in checked {
+    for object in checked.iter() {
         let name = object.source.name();
         if suites.last().is_none_or(|suite| suite.name != name) {
             suites.push(TestSuite {
@@ -144,7 +160,7 @@ pub(super) fn guesses(checked: &[Checked]) -> Vec<String> {
 }
 
 /// Returns one line about the run.
-pub(super) fn summary(checked: &[Checked], elapsed: Duration) -> String {
+pub(super) fn summary(checked: &AllChecked, elapsed: Duration) -> String {
     let of = |severity| {
         let findings = checked
             .iter()
@@ -154,8 +170,14 @@ pub(super) fn summary(checked: &[Checked], elapsed: Duration) -> String {
             .filter(|finding| finding.severity == severity)
             .count()
     };
+    let objects = count(checked.objects.len(), "object");
     let mut parts = vec![
-        format!("{} checked", count(checked.len(), "object")),
+        match &checked.cluster {
+            Some(policies) if !policies.is_empty() => {
+                format!("{objects} and {} checked", finding::CLUSTER)
+            }
+            _ => format!("{objects} checked"),
+        },
         count(of(Severity::Error), "violation"),
     ];
     for (severity, word) in [(Severity::Warning, "warning"), (Severity::Note, "note")] {
