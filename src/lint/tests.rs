@@ -641,3 +641,17 @@ fn policies_that_ask_too_much_end() {
     sections += &format!("// @require it\nvariables.v39 || {wide}\n");
     findings(&about("apps/v1/deployments", "CREATE", &sections));
 }
+
+#[test]
+fn a_policy_about_the_cluster_is_looked_at_like_any_other() {
+    let about_cluster = |sections: &str| {
+        format!("// ---\n// name: p\n// scope: cluster\n// reads: [v1/Node]\n// ---\n{sections}")
+    };
+    let sound = "// @let nodes\ncluster.list('v1', 'Node', '')\n\
+                 // @require there are three nodes\nsize(variables.nodes) >= 3\n";
+    assert_eq!(findings(&about_cluster(sound)), []);
+    let unused = format!("// @let other\ncluster.list('v1', 'Node', '')\n{sound}");
+    let found = findings(&about_cluster(&unused));
+    let codes: Vec<&str> = found.iter().map(|(code, ..)| code.as_str()).collect();
+    assert_eq!(codes, ["lint/unused-variable"]);
+}

@@ -387,9 +387,10 @@ fn malformed(error: &ReviewError) -> Refusal {
     }
 }
 
-/// The kinds of the cluster that policies read.
+/// The kinds of the cluster that policies about requests read; what others read need not be followed.
 fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
     let policies = set.policies().iter();
+    let policies = policies.filter(|it| it.policy.scope == PolicyScope::Request);
     let kinds = policies.flat_map(|compiled| {
         let policy = &compiled.policy;
         let read = policy.reads.iter().map(|read| ParamKind {
@@ -434,5 +435,28 @@ fn unusable(error: &EngineError) -> Refusal {
         status: 400,
         reason: "BadRequest",
         message: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Source;
+
+    #[test]
+    fn what_only_policies_about_the_whole_cluster_read_is_not_followed() {
+        let policy = |front_matter: &str| {
+            format!("// ---\n// {front_matter}\n// reads: [v1/Node]\n// ---\n// @require x\ntrue\n")
+        };
+        for (front_matter, expected) in
+            [("match: {resources: [v1/pods]}", 1), ("scope: cluster", 0)]
+        {
+            let source = Source::new("p.cel", policy(front_matter));
+            let (documents, problems) = sources::documents(&[source]);
+            assert!(problems.is_empty(), "{problems:?}");
+            let version = KubernetesVersion::default();
+            let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
+            assert_eq!(kinds(&built.set).len(), expected, "{front_matter}");
+        }
     }
 }
