@@ -1,6 +1,7 @@
 //! The offline commands as their users run them: the binary, on files of the test's own.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test stops at what it does not expect; clippy knows that of test functions only"
