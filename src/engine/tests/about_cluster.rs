@@ -84,7 +84,7 @@ fn errors_meet_the_failure_policy() {
     let outcomes: Vec<Outcome> = verdict.decisions.iter().map(|it| it.outcome).collect();
     assert_eq!(outcomes, [Outcome::Error, Outcome::Error]);
     let [(_, failed), (_, spent)] = said(&verdict)[..] else {
-        unreachable!("{verdict:?}");
+        panic!("{verdict:?}");
     };
     assert!(failed.contains("index out of bounds: 1"), "{failed}");
     assert!(spent.contains("cost"), "{spent}");
@@ -119,7 +119,7 @@ fn what_is_about_a_request_is_not_there() {
             .filter(|it| it.labels[0].source.name() == "b.cel")
             .collect();
         let [found] = found[..] else {
-            unreachable!("{variable}: {found:?}");
+            panic!("{variable}: {found:?}");
         };
         assert_eq!(found.code, "cel/compile");
         assert_eq!(
