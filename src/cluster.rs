@@ -1,6 +1,6 @@
 //! The cluster as `serve` sees it: caches of what policies may read, and questions to its authorizer.
 //!
-//! What policies read is answered from memory ([`view::View`]); [`cache`] follows the API server. Who
+//! What policies read is answered from memory ([`view::View`]); `cache` follows the API server. Who
 //! may do what cannot be known beforehand and is asked for ([`access::Asker`]).
 
 pub mod access;

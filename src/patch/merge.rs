@@ -2,9 +2,9 @@
 //!
 //! Semantics: apiserver `plugin/policy/mutating/patch/smd.go` over the module
 //! `sigs.k8s.io/structured-merge-diff/v6/typed`: the configuration and the object are validated
-//! against the kind's published schema ([`validate`]), a configuration that holds anything atomic is
-//! refused ([`atomics`]), and what it says is put into the object, lists item by item
-//! ([`lists`]). Who owns a field plays no part.
+//! against the kind's published schema (`validate`), a configuration that holds anything atomic is
+//! refused (`atomics`), and what it says is put into the object, lists item by item
+//! (`lists`). Who owns a field plays no part.
 
 mod atomics;
 mod atoms;
