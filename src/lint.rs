@@ -47,12 +47,13 @@ pub struct Rule {
 }
 
 /// Every rule, in alphabetical order of the codes.
-pub static RULES: [&Rule; 10] = [
+pub static RULES: [&Rule; 11] = [
     &rules::constant::RULE,
     &rules::lock_out::RULE,
     &rules::missing_has::RULE,
     &rules::never_matches::RULE,
     &rules::null_object::RULE,
+    &rules::optional_variable::RULE,
     &rules::quantity_as_text::RULE,
     &rules::scale::RULE,
     &rules::types::RULE,

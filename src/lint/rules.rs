@@ -6,6 +6,7 @@ pub(super) mod lock_out;
 pub(super) mod missing_has;
 pub(super) mod never_matches;
 pub(super) mod null_object;
+pub(super) mod optional_variable;
 pub(super) mod quantity_as_text;
 pub(super) mod scale;
 pub(super) mod types;

@@ -655,3 +655,42 @@ fn a_policy_about_the_cluster_is_looked_at_like_any_other() {
     let codes: Vec<&str> = found.iter().map(|(code, ..)| code.as_str()).collect();
     assert_eq!(codes, ["lint/unused-variable"]);
 }
+
+#[test]
+fn what_is_asked_of_a_variable_with_an_optional_is_none() {
+    let let_it = |made: &str, asked: &str| format!("// @let it\n{made}\n// @require it\n{asked}\n");
+    let rows = [
+        (
+            let_it("object.?spec", "variables.it.?replicas.orValue(1) > 1"),
+            "variables.it.?replicas",
+        ),
+        (
+            let_it(
+                "yaml.parseOrNone('a: 1')",
+                "variables.it[?'a'].orValue(1) > 1",
+            ),
+            "variables.it[?'a']",
+        ),
+        (
+            let_it(
+                "object.?spec.orValue({})",
+                "variables.it.?replicas.orValue(1) > 1",
+            ),
+            "",
+        ),
+        (
+            let_it(
+                "object.?spec",
+                "variables.it.optMap(it, it.replicas).orValue(1) > 1",
+            ),
+            "",
+        ),
+        (
+            let_it("object.spec", "variables.it.?replicas.orValue(1) > 1"),
+            "",
+        ),
+    ];
+    for (sections, expected) in &rows {
+        check("lint/optional-variable", &[(sections, expected)]);
+    }
+}

@@ -32,7 +32,12 @@ pub(super) fn explain(given: &str, version: Option<KubernetesVersion>) -> Result
             return Ok(described.collect::<Vec<_>>().join("\n"));
         }
     }
-    let help = match nearest(last, names().map(|(name, _)| name)) {
+    let qualified = names().map(|(name, _)| name).find(|name| {
+        let after = name.strip_suffix(last).unwrap_or_default();
+        after.ends_with('.')
+    });
+    let nearest = || nearest(last, names().map(|(name, _)| name));
+    let help = match qualified.or_else(nearest) {
         Some(known) => format!("did you mean `{known}`?"),
         None => "`portcullis explain --functions` lists all".to_owned(),
     };
