@@ -8,6 +8,7 @@ pub mod eval;
 pub mod explain;
 pub mod export;
 pub mod lint;
+pub mod new;
 mod parallel;
 pub mod serve;
 pub mod test;
@@ -68,6 +69,7 @@ enum Command {
     Lint(lint::Args),
     Explain(explain::Args),
     Export(export::Args),
+    New(new::Args),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -80,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Lint(args) => Ok(lint::run(&args)),
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Export(args) => export::run(&args),
+        Command::New(args) => new::run(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),

@@ -12,6 +12,7 @@ mod corpus;
 mod export;
 mod inputs;
 mod lint;
+mod new;
 mod sets;
 mod test;
 mod version;
