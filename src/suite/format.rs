@@ -16,6 +16,8 @@
 //!
 //! A case that is wrong is said and left out; the others are run.
 
+pub(super) mod objects;
+
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -31,6 +33,7 @@ use crate::engine::authorizer::Rules;
 use crate::policy::model::PolicyScope;
 use crate::text::yaml::{self, Entry, Yaml};
 use crate::text::{Source, Span, nearest};
+use objects::{Objects, is_of_request};
 
 /// A file of tests.
 #[derive(Debug, Clone)]
@@ -211,21 +214,7 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
     let entries = reader.fields(node, "a case", &CASE_KEYS)?;
     let get = |key: &str| entries.iter().find(|entry| entry.key == key);
     let start = Span::new(node.span.start, node.span.start);
-    let name = match get("name") {
-        Some(entry) => reader
-            .text(&entry.value, "`name`")
-            .map(|it| (it, entry.value.span)),
-        None => {
-            let help = "say in a sentence what the case shows";
-            reader.error(
-                start,
-                "test/required",
-                "a case has no `name`".to_owned(),
-                help,
-            );
-            None
-        }
-    };
+    let name = read_name(reader, entries, start);
     let place = name.map_or(start, |(_, span)| span);
     let request = get("request").map(|entry| read_request(reader, &entry.value));
     let mut request = request.unwrap_or_default();
@@ -299,6 +288,22 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
     })
 }
 
+/// Reads what a case is called, with its place.
+fn read_name<'y>(
+    reader: &mut Reader<'_>,
+    entries: &'y [Entry],
+    start: Span,
+) -> Option<(&'y str, Span)> {
+    let Some(entry) = entries.iter().find(|entry| entry.key == "name") else {
+        let help = "say in a sentence what the case shows";
+        let message = "a case has no `name`".to_owned();
+        reader.error(start, "test/required", message, help);
+        return None;
+    };
+    let name = reader.text(&entry.value, "`name`")?;
+    Some((name, entry.value.span))
+}
+
 fn read_rules(reader: &mut Reader<'_>, node: &Yaml) -> Option<Rules> {
     match Rules::read(&node.to_json()) {
         Ok(rules) => Some(rules),
@@ -310,67 +315,6 @@ fn read_rules(reader: &mut Reader<'_>, node: &Yaml) -> Option<Rules> {
             None
         }
     }
-}
-
-/// The objects of a case before it is clear which is which.
-struct Objects {
-    /// The base, or the case's own object, before anything was set or removed.
-    before_change: Option<Value>,
-    object: Option<Value>,
-    old: Option<Value>,
-}
-
-impl Objects {
-    fn are_none(&self) -> bool {
-        self.object.is_none() && self.old.is_none()
-    }
-
-    /// Finds out what is done: what has an old object is updated, or deleted if nothing is left of
-    /// it. The old object of an update is the good one, unless another is given; what is deleted is
-    /// the case's object.
-    fn settle(
-        self,
-        reader: &mut Reader<'_>,
-        request: &mut Request,
-        place: Span,
-    ) -> (Operation, Option<Value>, Option<Value>) {
-        let operation = request
-            .operation
-            .unwrap_or(match (&self.object, &self.old) {
-                (None, Some(_)) => Operation::Delete,
-                (_, Some(_)) => Operation::Update,
-                (_, None) => Operation::Create,
-            });
-        let is_object_needed = operation != Operation::Delete;
-        let (object, old) = match operation {
-            Operation::Update => (self.object, self.old.or(self.before_change)),
-            Operation::Delete => (None, self.old.or(self.object)),
-            Operation::Create | Operation::Connect => {
-                if self.old.is_some() {
-                    let message = format!("a {} has no `oldObject`", operation.as_str());
-                    reader.error(place, "test/ambiguous", message, "leave out the operation");
-                }
-                (self.object, None)
-            }
-        };
-        if (if is_object_needed { &object } else { &old }).is_none() {
-            let (message, help) = NO_OBJECT;
-            reader.error(place, "test/required", message.to_owned(), help);
-        }
-        (operation, object, old)
-    }
-}
-
-/// What is said of a case about requests that has none.
-pub(super) const NO_OBJECT: (&str, &str) = (
-    "there is no object to test with",
-    "give the file a `base`, or the case an `object`; only policies with `scope: cluster` have none",
-);
-
-/// Says whether a key of a case is about a request: without any, the case is about the cluster as a
-/// whole.
-fn is_of_request(key: &str) -> bool {
-    !matches!(key, "name" | "cluster" | "settings" | "expect")
 }
 
 /// Applies `set` and `remove`.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::coverage::Tally;
 use super::expect::{Got, Line};
-use super::format::{Case, NO_OBJECT, TestFile};
+use super::format::{Case, TestFile, objects};
 use super::path::kind_name;
 use crate::admission::resources::Resources;
 use crate::admission::review::AdmissionRequest;
@@ -96,7 +96,7 @@ impl UnderTest {
                 return true;
             }
             let (message, help) = match case.scope {
-                PolicyScope::Cluster => NO_OBJECT,
+                PolicyScope::Cluster => objects::NO_OBJECT,
                 PolicyScope::Request => (
                     "the policy has `scope: cluster`, and is not about an object or a request",
                     "leave out `base`; such a case has `cluster`, `settings` and `expect` only",
