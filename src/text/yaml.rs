@@ -153,6 +153,11 @@ pub fn integral(value: f64) -> Option<i64> {
     resolve::integral(value)
 }
 
+/// Says whether a text that is written without quotes is a text, and no number or the like.
+pub fn is_plain_text(text: &str) -> bool {
+    matches!(resolve::plain(text), YamlValue::String(_))
+}
+
 /// Where the bytes of a chunk of text are in the source.
 struct Place<'a> {
     /// Offset of the chunk in the whole text.

@@ -204,6 +204,11 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(explicit) => *explicit,
             _ => true,
         };
+        // Quoted scalars and brackets are reported with the comment behind them.
+        let ends_itself = matches!(
+            event,
+            Event::Scalar(..) | Event::SequenceEnd | Event::MappingEnd
+        );
         match event {
             Event::DocumentStart(_) => {
                 self.anchors.clear();
@@ -225,6 +230,10 @@ impl<'a> Builder<'a> {
                 self.attach(node);
             }
             Event::SequenceStart(anchor, _) => {
+                let start = match end > start {
+                    true => start,
+                    false => self.first_hyphen(start),
+                };
                 self.begin(start, anchor, Content::Sequence(Vec::new()))?;
             }
             Event::MappingStart(anchor, _) => {
@@ -238,7 +247,7 @@ impl<'a> Builder<'a> {
             Event::SequenceEnd | Event::MappingEnd => self.finish(start, end)?,
             Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
         }
-        if is_written && end > start {
+        if is_written && end > start && !ends_itself {
             self.previous_end = end;
         }
         Ok(None)
@@ -268,6 +277,9 @@ impl<'a> Builder<'a> {
             syntax::scalar_bounds(self.text, style, self.previous_end, (start, end))
         };
         let span = self.place.span(start, end);
+        if end > start {
+            self.previous_end = end;
+        }
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if is_block && self.ends_without_line_break(end) && text.ends_with('\n') {
             // The parser adds the line break that the last line of the file lacks; go-yaml does not.
@@ -347,6 +359,19 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Returns where a list without brackets begins: one as deep as its key is reported at its first item.
+    fn first_hyphen(&self, reported: usize) -> usize {
+        let is_value = matches!(
+            self.open.last().map(|open| &open.content),
+            Some(Content::Mapping { key: Some(_), .. })
+        );
+        let hyphen = syntax::skip_colon(self.text, self.previous_end);
+        match is_value && self.text.as_bytes().get(hyphen) == Some(&b'-') {
+            true => hyphen,
+            false => reported,
+        }
+    }
+
     fn begin(&mut self, start: usize, anchor: usize, content: Content) -> Result<(), YamlError> {
         let start = syntax::skip_properties(self.text, start);
         if self.open.len() >= MAX_DEPTH {
@@ -374,6 +399,8 @@ impl<'a> Builder<'a> {
             self.previous_end
         };
         let end = syntax::trim_end(self.text, open.start, end);
+        let end = syntax::flow_end(self.text, open.start, end);
+        self.previous_end = end;
         let span = self.place.span(open.start, end);
         let value = match open.content {
             Content::Sequence(items) => YamlValue::Sequence(items),

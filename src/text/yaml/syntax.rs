@@ -50,6 +50,11 @@ pub(super) fn skip_properties(text: &str, start: usize) -> usize {
     skip(text, start, |_| false)
 }
 
+/// Returns where the value behind a key begins, whose end is given.
+pub(super) fn skip_colon(text: &str, key_end: usize) -> usize {
+    skip(text, key_end, |byte| matches!(byte, b':' | b'?'))
+}
+
 /// Returns the bounds of a scalar without its anchor and tag, and with the `|` or `>` of a block
 /// scalar, which is looked for from `previous_end` on.
 pub(super) fn scalar_bounds(
@@ -73,15 +78,48 @@ pub(super) fn scalar_bounds(
             (start, trim_end(text, start, end))
         }
         ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
-            (skip_properties(text, start), end)
+            let start = skip_properties(text, start);
+            (start, quoted_end(text, start, end))
         }
     }
+}
+
+/// Returns where the quoted scalar at `start` ends; the parser also counts what follows on the line.
+fn quoted_end(text: &str, start: usize, end: usize) -> usize {
+    let bytes = text.get(start..end).unwrap_or_default().as_bytes();
+    let Some(quote) = bytes.first() else {
+        return end;
+    };
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
+        at += match byte {
+            b'\\' if *quote == b'"' => 2,
+            b'\'' if *quote == b'\'' && bytes.get(at + 1) == Some(&b'\'') => 2,
+            byte if byte == quote => return start + at + 1,
+            _ => 1,
+        };
+    }
+    end
 }
 
 /// Returns `end` without the white space before it, not below `start`.
 pub(super) fn trim_end(text: &str, start: usize, end: usize) -> usize {
     let inner = text.get(start..end).unwrap_or_default();
     start + inner.trim_end_matches([' ', '\t', '\r', '\n']).len()
+}
+
+/// Returns where a collection that begins at `start` ends: a collection in brackets with a comma behind
+/// its last part is reported without its bracket.
+pub(super) fn flow_end(text: &str, start: usize, end: usize) -> usize {
+    let before = text.get(start..end).unwrap_or_default();
+    if !(before.starts_with(['{', '[']) && before.ends_with(',')) {
+        return end;
+    }
+    let bracket = skip(text, end, |_| false);
+    match text.as_bytes().get(bracket) {
+        Some(b'}' | b']') => bracket + 1,
+        _ => end,
+    }
 }
 
 /// Skips the properties of a plain scalar; an empty one has nothing behind them.

@@ -310,6 +310,24 @@ fn every_value_and_key_has_its_span() {
     }
 }
 
+#[test]
+fn a_collection_ends_with_its_last_part_and_begins_with_its_first_sign() {
+    for (text, expect) in [
+        ("x:\n- [a]\n- b\n", "- [a]\n- b"),
+        ("x: # c\n# d\n- - a\n- b\n", "- - a\n- b"),
+        ("x:\n-\n- b\n", "-\n- b"),
+        ("x: &a\n- b: 'c' # d\n# e\n", "- b: 'c'"),
+        ("x: [a, {b: c, }, ] # d\n", "[a, {b: c, }, ]"),
+        ("x: {a: {b: c,\n # d\n}} # e\n", "{a: {b: c,\n # d\n}}"),
+        ("x: \"a\" # b\ny: 1\n", "\"a\""),
+    ] {
+        let (source, stream) = parse(text);
+        assert_eq!(stream.errors, [], "of {text:?}");
+        let value = stream.documents[0].get("x").unwrap();
+        assert_eq!(source.slice(value.span), expect, "{text:?}");
+    }
+}
+
 /// Returns line and column of where `needle` of the only string in the document is said to be.
 fn located(text: &str, needle: &str) -> (usize, usize) {
     let (source, stream) = parse(text);
