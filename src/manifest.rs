@@ -2,7 +2,8 @@
 //!
 //! Flow: [`read`] takes the objects out of a text, [`request`] makes of each what an API server
 //! would ask, [`neighbours`] lets policies look at the others, and [`finding`] says a violation
-//! where it is written, with the help of [`point`].
+//! where it is written, with the help of [`point`]. What mutations change is taken over into what is
+//! written ([`written`]), and the text edited ([`mod@rewrite`]).
 //!
 //! Above the engine, because findings are made of its decisions and it looks at neighbours; below
 //! the tests of policies, which bring the objects of a case into the same form.
@@ -11,6 +12,8 @@ pub mod finding;
 pub mod neighbours;
 pub mod point;
 pub mod request;
+pub mod rewrite;
+pub mod written;
 
 use std::sync::Arc;
 
@@ -21,10 +24,14 @@ use crate::text::yaml::{self, Stream, Yaml, YamlError, YamlValue};
 use crate::text::{Source, Span};
 
 /// Every code of findings about manifests themselves, in alphabetical order, with its meaning.
-pub const CODES: [(&str, &str); 4] = [
+pub const CODES: [(&str, &str); 5] = [
     (
         "manifest/not-an-object",
         "A document or item is no mapping.",
+    ),
+    (
+        "manifest/refused",
+        "A mutation makes something of the object that the API server refuses.",
     ),
     (
         "manifest/required",

@@ -1,6 +1,7 @@
 //! From manifests to the requests an API server would send about them.
 
 use rustc_hash::FxHashMap;
+use serde_json::Value;
 
 use super::{Key, Manifest, point};
 use crate::admission::resources::Resources;
@@ -96,7 +97,16 @@ pub fn request(
     circumstances: &Circumstances,
     resources: &Resources,
 ) -> Result<OwnedRequest, Diagnostic> {
-    let object = change.manifest.to_json();
+    request_for(change.manifest.to_json(), change, circumstances, resources)
+}
+
+/// Makes the request for a change to another object than the one in the manifest.
+pub fn request_for(
+    object: Value,
+    change: Change<'_>,
+    circumstances: &Circumstances,
+    resources: &Resources,
+) -> Result<OwnedRequest, Diagnostic> {
     let synthesis = match change.operation {
         Operation::Update => {
             let old = change.old.map_or_else(|| object.clone(), Manifest::to_json);

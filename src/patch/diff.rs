@@ -5,7 +5,7 @@
 //! what is equal, and then what has the same name, is kept where that needs the fewest edits. A
 //! part of which much changed is replaced as a whole where that is shorter.
 
-mod align;
+pub(crate) mod align;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ const MAX_PAIRS: usize = 250_000;
 
 /// How one list becomes the other, from the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// An item of the first list stays, and becomes an item of the second one.
     Keep(usize, usize),
     /// The next item of the first list goes.
@@ -27,7 +27,7 @@ const EQUAL: u32 = 4;
 
 /// Returns the steps from one list to the other. Items that are neither equal nor of one name are
 /// kept, too, if there is nothing better for either: replacing is one operation less.
-pub(super) fn align(before: &[Value], after: &[Value]) -> Vec<Step> {
+pub(crate) fn align(before: &[Value], after: &[Value]) -> Vec<Step> {
     let pairs = || before.iter().zip(after);
     let front = pairs().take_while(|(old, new)| old == new).count();
     let rest = before.len().min(after.len()) - front;
