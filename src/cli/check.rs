@@ -1,9 +1,12 @@
 //! `portcullis check`: manifests, as if each were sent to the API server.
 //!
 //! Flow: policies and texts are read, objects taken out of the texts, their requests made, and each
-//! decided with the others of the run as its cluster; what is slow is done on all processors.
+//! decided with the others of the run as its cluster; what is slow is done on all processors. With
+//! `--fix` and the like the mutating policies change the texts first ([`fix`]), and what is checked is
+//! what is printed.
 
 mod cases;
+mod fix;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -38,12 +41,17 @@ use report::{AllChecked, Checked, Guess};
 ///
 /// Exits with 0 if every object would be admitted, with 1 if one would be rejected, and with 2 if a
 /// policy, a manifest or an argument cannot be used. Warnings and notes change no exit code.
+///
+/// With --fix, --diff or --in-place the mutating policies that are switched on change the objects first.
+/// Findings are then about what is left, and go to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   portcullis check deploy/                              every manifest below a folder
   helm template mesh ./chart | portcullis check -       what a chart renders
   portcullis check new.yaml --old old.yaml              what a change would update and delete
+  portcullis check deploy/ --diff --mutate all          what every mutation would change
+  portcullis check deploy/ --in-place                   change it, comments and order kept
   portcullis check deploy/ --policies my/ --format sarif > findings.sarif")]
 pub struct Args {
     /// Manifests: files, folders, or `-` for standard input
@@ -102,6 +110,9 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value_t)]
     format: Format,
 
+    #[command(flatten)]
+    fixing: fix::FixArgs,
+
     /// Answer whole cases from standard input, one a line, with their own policies
     #[arg(long, exclusive = true)]
     jsonl: bool,
@@ -136,26 +147,28 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         stdin_uses(args) <= 1,
         "standard input can be read only once, and `-` is given more than once"
     );
+    fix::check_arguments(args)?;
     let started = Instant::now();
-    let (overrides, mut findings) = args.overrides.read()?;
+    let (mut overrides, mut findings) = args.overrides.read()?;
+    args.fixing.switch_on(&mut overrides);
     let version = args.version.kubernetes_version;
     let (set, problems) = sources::load(&args.policies.paths, version, &overrides);
+    args.fixing.check_names(&set)?;
     findings.extend(problems);
-    let mut checked = AllChecked::default();
-    let print = |findings: &[Diagnostic], checked: &AllChecked| {
-        super::print(&report::render(
-            findings,
-            checked,
-            args.format,
-            args.color.style(),
-        ));
+    let is_fixing = args.fixing.is_asked_for();
+    let print = |findings: &[Diagnostic], checked: &AllChecked| match is_fixing {
+        true => fix::show(findings, checked, args.format, args.color),
+        false => {
+            let style = args.color.style();
+            super::print(&report::render(findings, checked, args.format, style));
+        }
     };
     if findings.iter().any(Diagnostic::is_error) {
-        print(&findings, &checked);
+        print(&findings, &AllChecked::default());
         note("no object was checked, because not all policies can be used");
         return Ok(Exit::Unusable);
     }
-    let input = Input::read(args);
+    let mut input = Input::read(args);
     findings.extend(input.problems.iter().cloned());
     if input.new.is_empty() && input.old.is_empty() && input.problems.is_empty() {
         let problem = Diagnostic::error("file/empty", "there are no objects to check");
@@ -163,7 +176,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let is_unusable = findings.iter().any(Diagnostic::is_error);
     let resources = input.resources(&set);
-    checked = input.check(args, &set, &resources);
+    let fixed = match is_fixing && !is_unusable {
+        true => Some(fix::fix(&mut input, args, &set, &resources)),
+        false => None,
+    };
+    let mut checked = input.check(args, &set, &resources);
+    let is_unreadable = is_unusable || checked.iter().any(|it| it.unusable);
+    if let Some(fixed) = &fixed {
+        fixed.add_refusals(&mut checked.objects);
+    }
     print(&findings, &checked);
     for line in report::guesses(&checked.objects) {
         note(&line);
@@ -171,20 +192,31 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(line) = unaudited(&set, &checked) {
         note(&line);
     }
+    let is_written = match &fixed {
+        Some(fixed) if !is_unreadable => fixed.hand_out(args, &set),
+        _ => !is_fixing,
+    };
     note(&report::summary(&checked, started.elapsed()));
+    if is_fixing && is_unreadable {
+        note("nothing was changed, because not all objects can be used");
+    }
     let is_found = checked
         .iter()
         .any(|it| it.findings.iter().any(Diagnostic::is_error));
-    let is_unusable = is_unusable || checked.iter().any(|it| it.unusable);
-    Ok(match (is_unusable, is_found) {
+    Ok(match (is_unreadable || !is_written, is_found) {
         (true, _) => Exit::Unusable,
         (false, true) => Exit::Found,
         (false, false) => Exit::Clean,
     })
 }
 
+/// A change with its request, or why there is none.
+type Asked<'i> = (&'i Change<'i>, &'i Result<OwnedRequest, Diagnostic>);
+
 /// Everything that was read.
 struct Input {
+    /// The texts of `new`, each with its path.
+    texts: Vec<(PathBuf, Arc<Source>)>,
     new: Vec<Manifest>,
     old: Vec<Manifest>,
     around: Vec<Manifest>,
@@ -196,14 +228,16 @@ impl Input {
     fn read(args: &Args) -> Self {
         let mut problems = Vec::new();
         let mut read = |paths: &[PathBuf]| {
-            let (manifests, found) = read_manifests(paths);
+            let (texts, found) = read_texts(paths);
             problems.extend(found);
-            manifests
+            let (manifests, found) = take_manifests(&texts);
+            problems.extend(found);
+            (texts, manifests)
         };
-        let new = read(&args.manifests);
-        let old = read(&args.old);
-        let around = read(&args.cluster_objects);
-        let crds = read(&args.crds);
+        let (texts, new) = read(&args.manifests);
+        let (_, old) = read(&args.old);
+        let (_, around) = read(&args.cluster_objects);
+        let (_, crds) = read(&args.crds);
         if !args.crds.is_empty() && !crds.iter().any(is_crd) {
             let problem = Diagnostic::warning(
                 "manifest/no-crd",
@@ -212,6 +246,7 @@ impl Input {
             problems.push(problem);
         }
         Input {
+            texts,
             new,
             old,
             around,
@@ -250,6 +285,19 @@ impl Input {
     }
 
     fn check(&self, args: &Args, set: &PolicySet, resources: &Resources) -> AllChecked {
+        self.with_each(args, (set, resources), |against, asked| AllChecked {
+            objects: parallel::map(asked, |(change, request)| against.check(change, request)),
+            cluster: (!args.cluster_objects.is_empty()).then(|| against.audit()),
+        })
+    }
+
+    /// Returns what `decide` makes of all changes and their requests.
+    fn with_each<R>(
+        &self,
+        args: &Args,
+        (set, resources): (&PolicySet, &Resources),
+        decide: impl FnOnce(&Against<'_>, &[Asked<'_>]) -> R,
+    ) -> R {
         let circumstances = Circumstances {
             namespace: args.namespace.clone(),
             user: user(args),
@@ -270,14 +318,12 @@ impl Input {
         let against = Against {
             set,
             resources,
+            circumstances: &circumstances,
             neighbours: &neighbours,
             mode,
             reads: &reads,
         };
-        AllChecked {
-            objects: parallel::map(&asked, |(change, request)| against.check(change, request)),
-            cluster: (!args.cluster_objects.is_empty()).then(|| against.audit()),
-        }
+        decide(&against, &asked)
     }
 }
 
@@ -315,6 +361,7 @@ fn neighbours<'j>(
 struct Against<'r> {
     set: &'r PolicySet,
     resources: &'r Resources,
+    circumstances: &'r Circumstances,
     neighbours: &'r Neighbours<'r>,
     mode: Mode,
     reads: &'r Reads<'r>,
@@ -423,26 +470,31 @@ fn is_crd(manifest: &Manifest) -> bool {
     manifest.kind == "CustomResourceDefinition"
 }
 
-/// Reads the objects of files and folders.
-fn read_manifests(paths: &[PathBuf]) -> (Vec<Manifest>, Vec<Diagnostic>) {
+/// Reads files, and what is in folders.
+fn read_texts(paths: &[PathBuf]) -> (Vec<(PathBuf, Arc<Source>)>, Vec<Diagnostic>) {
     let found = files::find(paths, |path: &Path| files::is_document(path));
     let mut problems = found.problems;
-    let mut sources: Vec<Arc<Source>> = Vec::new();
-    for path in &found.files {
-        match files::read(path, files::MAX_MANIFEST_BYTES) {
-            Ok(source) => sources.push(source),
+    let mut texts = Vec::new();
+    for path in found.files {
+        match files::read(&path, files::MAX_MANIFEST_BYTES) {
+            Ok(source) => texts.push((path, source)),
             Err(problem) => problems.push(problem),
         }
     }
-    let mut manifests = Vec::new();
+    (texts, problems)
+}
+
+/// Takes the objects out of texts.
+fn take_manifests(texts: &[(PathBuf, Arc<Source>)]) -> (Vec<Manifest>, Vec<Diagnostic>) {
     // By part, because one file may hold everything.
-    let parts = sources.iter().flat_map(|source| {
+    let parts = texts.iter().flat_map(|(_, source)| {
         yaml::parts(source)
             .into_iter()
             .map(move |part| (source, part))
     });
     let parts: Vec<_> = parts.collect();
     let read_part = |(source, part): &(&Arc<Source>, Span)| manifest::read_part(source, *part);
+    let (mut manifests, mut problems) = (Vec::new(), Vec::new());
     for (read, findings) in parallel::map(&parts, read_part) {
         manifests.extend(read);
         problems.extend(findings);

@@ -84,6 +84,18 @@ pub struct Overrides {
     pub profile: Profile,
     /// For single policies, by name.
     pub policies: BTreeMap<String, PolicyOverride>,
+    /// Which mutations are switched on, of those of which nothing else is said.
+    pub mutations: Mutations,
+}
+
+/// Which mutations are switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mutations {
+    /// Those whose policies say so.
+    #[default]
+    AsWritten,
+    /// All.
+    All,
 }
 
 /// What is said of one policy.
@@ -130,6 +142,7 @@ impl Overrides {
             policies, bindings, ..
         } = documents;
         for policy in policies.iter_mut() {
+            policy.mutate |= self.mutations == Mutations::All;
             if let Some(said) = self.policies.get(&policy.name) {
                 said.change(policy);
             }

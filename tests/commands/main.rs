@@ -10,6 +10,7 @@
 mod check;
 mod corpus;
 mod export;
+mod fix;
 mod inputs;
 mod lint;
 mod new;

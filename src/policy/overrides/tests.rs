@@ -34,6 +34,7 @@ fn said(yaml: &str) -> (Overrides, Vec<Diagnostic>) {
     let overrides = Overrides {
         profile: Profile::default(),
         policies: policies.into_iter().collect(),
+        ..Overrides::default()
     };
     (overrides, findings)
 }
