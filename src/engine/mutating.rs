@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 use serde_json::Value as Object;
+use serde_json::value::to_raw_value;
 
-use crate::admission::resources::Provenance;
-use crate::admission::review::AdmissionRequest;
+use crate::admission::convert::convert;
+use crate::admission::resources::{Provenance, split};
+use crate::admission::review::{AdmissionRequest, GroupVersionKind};
 use crate::admission::{decode, defaults};
 use crate::cel::value::Value;
-use crate::json;
+use crate::json::{self, Json};
 use crate::patch::json::{Applied, Operation};
 use crate::patch::{self, given, merge, strict};
 use crate::policy::compile::CompiledPolicy;
@@ -31,7 +33,7 @@ use crate::schema::{Kind, Schemas};
 use super::activation::{Document, Phase};
 use super::cluster::ClusterView;
 use super::documents::Documents;
-use super::matching::{self, Target};
+use super::matching::{self, As, Target};
 use super::observer::{Observer, Unwatched};
 use super::params::{self, Params};
 use super::run::{COST_BUDGET, OUT_OF_BUDGET, OutOfBudget, Run, Subject, read};
@@ -67,6 +69,9 @@ pub struct Mutated {
     pub object: Option<Object>,
     /// What has changed; empty if nothing has, or if the request is refused.
     pub patch: Vec<Operation>,
+    /// What would change if the changed object were sent again: something should only if policies
+    /// disagree. Looked for in debug builds alone, and without a consequence.
+    pub unsettled: Vec<Operation>,
 }
 
 /// A fault that refuses a request whatever the failure policy of the policy that it is found with.
@@ -103,6 +108,31 @@ pub fn mutate_observed(
     mutating: Mutating<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Mutated, EngineError> {
+    let mut mutated = mutate_once(set, request, options, mutating, observer)?;
+    if cfg!(debug_assertions)
+        && let Some(object) = mutated
+            .object
+            .as_ref()
+            .filter(|_| !mutated.patch.is_empty())
+        && let Ok(raw) = to_raw_value(object)
+    {
+        let again = AdmissionRequest {
+            object: Some(&raw),
+            ..request.clone()
+        };
+        let again = mutate_once(set, &again, options, mutating, &mut Unwatched);
+        mutated.unsettled = again.map(|again| again.patch).unwrap_or_default();
+    }
+    Ok(mutated)
+}
+
+fn mutate_once(
+    set: &PolicySet,
+    request: &AdmissionRequest<'_>,
+    options: Options<'_>,
+    mutating: Mutating<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Mutated, EngineError> {
     let target = Target::of(request, options.resources);
     let mut candidates = matching::candidates(set, PolicyKind::Mutating, &target)
         .filter(|(bound, _)| is_selected(bound, options))
@@ -121,7 +151,7 @@ pub fn mutate_observed(
             continue;
         }
         mutated.verdict.matched += 1;
-        if let Some(problem) = unusable(policy, documents.get(&version), document) {
+        if let Some(problem) = unusable(policy, documents.get(&version)) {
             let decision = Decision::configuration_error(policy, None, &problem);
             mutated.verdict.decisions.extend(decision);
             continue;
@@ -130,7 +160,12 @@ pub fn mutate_observed(
             if !matching::binding_matches(binding, &target, document, options.cluster) {
                 continue;
             }
-            match invoked(set, policy, binding, (document, options.cluster)) {
+            match invoked(
+                set,
+                (policy, &version),
+                binding,
+                (document, options.cluster),
+            ) {
                 Ok(found) => invocations.extend(found),
                 Err(problem) => {
                     let error = Decision::configuration_error(policy, Some(binding), &problem);
@@ -160,17 +195,10 @@ pub fn mutate_observed(
 }
 
 /// Says why a policy that matches cannot be used.
-fn unusable<'a>(
-    policy: &CompiledPolicy,
-    wanted: Result<&Document<'a>, String>,
-    given: &Document<'a>,
-) -> Option<String> {
-    match wanted {
-        _ if policy.configuration_error.is_some() => Some("the policy is not valid".to_owned()),
-        Ok(same) if std::ptr::eq(same, given) => None,
-        // What is changed in another version would have to be converted back.
-        Ok(_) => Some("the object is not changed in another version than it came in".to_owned()),
-        Err(problem) => Some(problem),
+fn unusable(policy: &CompiledPolicy, wanted: Result<&Document<'_>, String>) -> Option<String> {
+    match policy.configuration_error {
+        Some(_) => Some("the policy is not valid".to_owned()),
+        None => wanted.err(),
     }
 }
 
@@ -179,11 +207,13 @@ struct Invocation<'s> {
     policy: &'s Arc<CompiledPolicy>,
     binding: &'s Binding,
     param: Option<&'s ParamObject>,
+    /// In which version it looks at the object.
+    version: As,
 }
 
 fn invoked<'s>(
     set: &'s PolicySet,
-    policy: &'s Arc<CompiledPolicy>,
+    (policy, version): (&'s Arc<CompiledPolicy>, &As),
     binding: &'s Binding,
     (document, cluster): (&Document<'_>, &'s dyn ClusterView),
 ) -> Result<Vec<Invocation<'s>>, String> {
@@ -195,6 +225,7 @@ fn invoked<'s>(
         policy,
         binding,
         param,
+        version: version.clone(),
     };
     Ok(
         match params::collect(set, policy, binding, document, cluster)? {
@@ -255,7 +286,12 @@ impl<'a> Changing<'a, '_> {
     /// Runs a policy; says whether its conditions hold.
     fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) -> bool {
         let policy = &**invocation.policy;
-        match self.evaluation(invocation, observer).conditions_hold() {
+        let document = self.document_for(invocation);
+        let conditions = document.and_then(|document| {
+            let mut run = self.evaluation(invocation, document, observer);
+            run.conditions_hold()
+        });
+        match conditions {
             Ok(true) => observer.applies(policy),
             Ok(false) => return false,
             Err(message) => {
@@ -300,16 +336,23 @@ impl<'a> Changing<'a, '_> {
         mutated
     }
 
+    /// The object as it is now, in the version that a policy is about.
+    fn document_for(&mut self, invocation: &Invocation<'a>) -> Result<&'a Document<'a>, String> {
+        let current = self.current();
+        Documents::new(self.arena, self.request, self.options, current).get(&invocation.version)
+    }
+
     fn evaluation<'o>(
-        &mut self,
+        &self,
         invocation: &Invocation<'a>,
+        document: &'a Document<'a>,
         observer: &'o mut dyn Observer,
     ) -> Run<'a, 'o> {
         let policy = invocation.policy;
         let subject = Subject {
             policy,
             arena: self.arena,
-            document: self.current(),
+            document,
             is_repeated: false,
         };
         let options = self.options;
@@ -337,7 +380,8 @@ impl<'a> Changing<'a, '_> {
         let Some(expression) = invocation.policy.mutations.get(at) else {
             return Err(Failure::Policy("the mutation is not compiled".to_owned()));
         };
-        let mut run = self.evaluation(invocation, observer);
+        let document = self.document_for(invocation).map_err(Failure::Policy)?;
+        let mut run = self.evaluation(invocation, document, observer);
         let inputs = run.activation(Phase::Decisions);
         let mut budget = COST_BUDGET;
         let result = run.expression(expression, inputs, &mut budget);
@@ -348,70 +392,50 @@ impl<'a> Changing<'a, '_> {
             Ok(Err(message)) => return Err(Failure::Policy(message)),
             Err(OutOfBudget) => return Err(Failure::Policy(OUT_OF_BUDGET.to_owned())),
         };
-        match mutation {
-            Mutation::JsonPatch(_) => self.patch(value),
-            Mutation::ApplyConfiguration(_) => self.merge(value),
+        let schemas = self.mutating.schemas;
+        let change = |object: &mut Object, kind: &Kind| match mutation {
+            Mutation::JsonPatch(_) => patch(object, (schemas, kind), value),
+            Mutation::ApplyConfiguration(_) => merge(object, (schemas, kind), value),
+        };
+        if std::ptr::eq(document, self.document) {
+            let kind = self.kind();
+            return change(&mut self.object, &kind);
         }
-    }
-
-    fn patch(&mut self, value: Value<'_>) -> Result<(), Failure> {
-        let policy = |problem: String| Failure::Policy(problem);
-        let operations = given::operations(&value).map_err(|fault| policy(fault.to_string()))?;
-        let before = IDENTITY.map(|(_, at)| {
-            let before = self.object.pointer(at).filter(|value| !value.is_null());
-            before.cloned()
-        });
-        // Kept only for what may turn out to be refused.
-        let kept = may_change_identity(&operations).then(|| self.object.clone());
-        let has_applied = patch::json::apply_to(&mut self.object, &operations)
-            .map_err(|error| policy(format!("JSON Patch: {error}")))?;
-        // Upstream applies nothing of a patch one of whose tests fails, and says nothing.
-        if !has_applied {
-            return Ok(());
-        }
-        let schemas = (self.mutating.schemas)();
-        strict::check(schemas, &self.kind(), &self.object)
-            .map_err(|error| Failure::Request(Refusal::Internal(error.to_string())))?;
-        let fields = IDENTITY.iter().zip(&before);
-        let mut changed = fields.filter(|((_, at), before)| {
-            before.is_some() && before.as_ref() != self.object.pointer(at)
-        });
-        if let Some(((field, _), _)) = changed.next() {
-            self.object = kept.unwrap_or_default();
-            return Err(identity_changed(field));
+        let before = document.object.to_value();
+        let mut object = before.clone();
+        change(&mut object, &kind_of(&before))?;
+        if object != before {
+            self.object = self.converted_back(&object)?;
         }
         Ok(())
     }
 
-    fn merge(&mut self, value: Value<'_>) -> Result<(), Failure> {
-        let policy = |problem: String| Failure::Policy(problem);
-        let given = given::configuration(&value).map_err(|fault| policy(fault.to_string()))?;
-        // `apiVersion` and `kind` are never taken from a configuration.
-        for field in ["name", "namespace", "uid"] {
-            let before = self.object.pointer(&format!("/metadata/{field}"));
-            let before = before.and_then(Object::as_str);
-            if let (Some(before), Some(wanted)) = (before, given.text(&["metadata", field]))
-                && before != wanted
-            {
-                return Err(identity_changed(&format!("metadata.{field}")));
-            }
-        }
-        let schemas = (self.mutating.schemas)();
-        let kind = self.kind();
-        merge::merge_into(schemas, &kind, &mut self.object, &given).map_err(|error| match error {
-            merge::MergeError::UnknownKind(_) => {
-                Failure::Request(Refusal::Unavailable(error.to_string()))
-            }
-            other => policy(format!("error applying patch: {other}")),
+    /// Turns an object that was changed in another version into the one that it came in.
+    ///
+    /// Upstream converts every object; what cannot be converted here is an error of the policy.
+    fn converted_back(&self, object: &Object) -> Result<Object, Failure> {
+        let request = self.request;
+        let sent = request.request_resource.as_ref();
+        let sent = sent.unwrap_or(&request.resource);
+        let versions = self.options.resources.versions(&sent.group, &sent.resource);
+        let api_version = api_version(&request.kind);
+        let object = json::from_value(self.arena, object);
+        let back = convert(
+            self.arena,
+            object,
+            versions,
+            self.arena.alloc_str(&api_version),
+        );
+        back.map(Json::to_value).ok_or_else(|| {
+            Failure::Policy(format!(
+                "failed to convert object: what was changed cannot be made {api_version} here"
+            ))
         })
     }
 
     fn is_built_in(&self) -> bool {
         let kind = &self.request.kind;
-        let api_version = match kind.group.is_empty() {
-            true => kind.version.to_string(),
-            false => format!("{}/{}", kind.group, kind.version),
-        };
+        let api_version = api_version(kind);
         let resource = self.options.resources.by_kind(&api_version, &kind.kind);
         resource.provenance == Provenance::BuiltIn
     }
@@ -476,6 +500,85 @@ impl<'a> Changing<'a, '_> {
             message,
             reason: Reason::Invalid,
         });
+    }
+}
+
+/// Applies the patch that an expression gave.
+fn patch<'s>(
+    object: &mut Object,
+    (schemas, kind): (&'s dyn Fn() -> &'s Schemas, &Kind),
+    value: Value<'_>,
+) -> Result<(), Failure> {
+    let policy = |problem: String| Failure::Policy(problem);
+    let operations = given::operations(&value).map_err(|fault| policy(fault.to_string()))?;
+    let before = IDENTITY.map(|(_, at)| {
+        let before = object.pointer(at).filter(|value| !value.is_null());
+        before.cloned()
+    });
+    // Kept only for what may turn out to be refused.
+    let kept = may_change_identity(&operations).then(|| object.clone());
+    let has_applied = patch::json::apply_to(object, &operations)
+        .map_err(|error| policy(format!("JSON Patch: {error}")))?;
+    // Upstream applies nothing of a patch one of whose tests fails, and says nothing.
+    if !has_applied {
+        return Ok(());
+    }
+    strict::check(schemas(), kind, object)
+        .map_err(|error| Failure::Request(Refusal::Internal(error.to_string())))?;
+    let fields = IDENTITY.iter().zip(&before);
+    let mut changed = fields
+        .filter(|((_, at), before)| before.is_some() && before.as_ref() != object.pointer(at));
+    if let Some(((field, _), _)) = changed.next() {
+        *object = kept.unwrap_or_default();
+        return Err(identity_changed(field));
+    }
+    Ok(())
+}
+
+/// Merges the configuration that an expression gave.
+fn merge<'s>(
+    object: &mut Object,
+    (schemas, kind): (&'s dyn Fn() -> &'s Schemas, &Kind),
+    value: Value<'_>,
+) -> Result<(), Failure> {
+    let policy = |problem: String| Failure::Policy(problem);
+    let given = given::configuration(&value).map_err(|fault| policy(fault.to_string()))?;
+    // `apiVersion` and `kind` are never taken from a configuration.
+    for field in ["name", "namespace", "uid"] {
+        let before = object.pointer(&format!("/metadata/{field}"));
+        let before = before.and_then(Object::as_str);
+        if let (Some(before), Some(wanted)) = (before, given.text(&["metadata", field]))
+            && before != wanted
+        {
+            return Err(identity_changed(&format!("metadata.{field}")));
+        }
+    }
+    merge::merge_into(schemas(), kind, object, &given).map_err(|error| match error {
+        merge::MergeError::UnknownKind(_) => {
+            Failure::Request(Refusal::Unavailable(error.to_string()))
+        }
+        other => policy(format!("error applying patch: {other}")),
+    })
+}
+
+fn api_version(kind: &GroupVersionKind<'_>) -> String {
+    match kind.group.is_empty() {
+        true => kind.version.to_string(),
+        false => format!("{}/{}", kind.group, kind.version),
+    }
+}
+
+/// What an object says of its kind.
+fn kind_of(object: &Object) -> Kind {
+    let text = |field: &str| {
+        let text = object.get(field).and_then(Object::as_str);
+        text.unwrap_or_default()
+    };
+    let (group, version) = split(text("apiVersion"));
+    Kind {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: text("kind").to_owned(),
     }
 }
 

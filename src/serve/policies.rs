@@ -147,6 +147,10 @@ impl Policies {
         if endpoint.phase == Phase::Mutate {
             let mutated = mutating::mutate(&loaded.set, request, options, MUTATING);
             let mutated = mutated.map_err(|error| unusable(&error))?;
+            if !mutated.unsettled.is_empty() {
+                let paths: Vec<&str> = mutated.unsettled.iter().map(|it| &*it.path).collect();
+                tracing::warn!(?paths, "mutated once more, the object would change again");
+            }
             return Ok(respond_mutated(&request.uid, &mutated, self.mode).to_json());
         }
         let verdict =

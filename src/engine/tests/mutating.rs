@@ -262,3 +262,70 @@ proptest::proptest! {
         proptest::prop_assert_eq!(again.patch, []);
     }
 }
+
+/// A request for an autoscaler in version 1, with a policy about version 2.
+fn autoscaled(more: &str, expression: &str) -> Mutated {
+    let policy = policy("a", more, &[("JSONPatch", expression)]).replace(
+        "apiGroups: ['*'], apiVersions: ['*'], operations: [CREATE, UPDATE], resources: ['*']",
+        "apiGroups: [autoscaling], apiVersions: [v2], operations: [CREATE], resources: \
+         [horizontalpodautoscalers]",
+    );
+    let kind = json!({"group": "autoscaling", "version": "v1", "kind": "HorizontalPodAutoscaler"});
+    let resource = json!({
+        "group": "autoscaling", "version": "v1", "resource": "horizontalpodautoscalers",
+    });
+    let object = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web"},
+        "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 60},
+    });
+    let body = body(&[
+        ("/kind", kind.clone()),
+        ("/requestKind", kind),
+        ("/resource", resource.clone()),
+        ("/requestResource", resource),
+        ("/object", object),
+    ]);
+    changed(&set_of(&[policy]), &body, Defaults::Omitted)
+}
+
+#[test]
+fn an_object_is_changed_in_the_version_that_a_policy_is_about_and_turned_back() {
+    let utilization = "/spec/metrics/0/resource/target/averageUtilization";
+    let mutated = autoscaled(
+        NEVER,
+        &format!("[JSONPatch{{op: 'replace', path: '{utilization}', value: 70}}]"),
+    );
+    assert!(!mutated.is_denied(), "{mutated:?}");
+    let patch = serde_json::to_value(&mutated.patch).unwrap();
+    let path = "/spec/targetCPUUtilizationPercentage";
+    assert_eq!(patch, json!([{"op": "replace", "path": path, "value": 70}]));
+    // What version 1 cannot say.
+    let memory =
+        "[JSONPatch{op: 'replace', path: '/spec/metrics/0/resource/name', value: 'memory'}]";
+    for (more, is_denied) in [
+        (NEVER.to_owned(), true),
+        (format!("{NEVER}  failurePolicy: Ignore\n"), false),
+    ] {
+        let mutated = autoscaled(&more, memory);
+        assert_eq!(mutated.is_denied(), is_denied);
+        assert_eq!(mutated.patch, []);
+        let messages = messages(&mutated.verdict);
+        let is_told = |it: &String| it.contains("failed to convert object");
+        assert_eq!(messages.iter().any(is_told), is_denied, "{messages:?}");
+    }
+}
+
+#[test]
+fn an_object_that_would_change_again_is_told_of_without_a_consequence() {
+    let growing = "[JSONPatch{op: 'replace', path: '/metadata/labels/app', value: \
+                   object.metadata.labels.app + 'x'}]";
+    let settled = "[JSONPatch{op: 'replace', path: '/metadata/labels/app', value: 'x'}]";
+    for (expression, count) in [(growing, 1), (settled, 0)] {
+        let policy = policy("a", NEVER, &[("JSONPatch", expression)]);
+        let mutated = changed(&set_of(&[policy]), &body(&[]), Defaults::Omitted);
+        assert!(!mutated.is_denied(), "{mutated:?}");
+        assert_eq!(mutated.patch.len(), 1);
+        assert_eq!(mutated.unsettled.len(), count, "{expression}");
+    }
+}
