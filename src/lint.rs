@@ -56,6 +56,7 @@ pub static RULES: [&Rule; 11] = [
     &rules::optional_variable::RULE,
     &rules::quantity_as_text::RULE,
     &rules::scale::RULE,
+    &rules::self_rejected::RULE,
     &rules::types::RULE,
     &rules::unbound::RULE,
     &rules::unused_variable::RULE,

@@ -9,6 +9,7 @@ pub(super) mod null_object;
 pub(super) mod optional_variable;
 pub(super) mod quantity_as_text;
 pub(super) mod scale;
+pub(super) mod self_rejected;
 pub(super) mod types;
 pub(super) mod unbound;
 pub(super) mod unused_variable;
