@@ -80,7 +80,7 @@ pub fn run() -> ExitCode {
         Command::Test(args) => Ok(test::run(&args)),
         Command::Eval(args) => Ok(eval::run(&args)),
         Command::Lint(args) => Ok(lint::run(&args)),
-        Command::Explain(args) => Ok(explain::run(&args)),
+        Command::Explain(args) => explain::run(&args),
         Command::Export(args) => export::run(&args),
         Command::New(args) => new::run(&args),
     };

@@ -1,21 +1,26 @@
-//! `portcullis explain`: what a function does, and what a code of a finding means.
+//! `portcullis explain`: what a function does, what a code of a finding means, and what the mutation of
+//! a policy makes of objects.
 
 mod codes;
 mod functions;
 mod macros;
+mod mutation;
 #[cfg(test)]
 mod tests;
 
-use super::{Exit, note};
+use std::path::PathBuf;
+
+use super::{Exit, OverrideArgs, PolicyArgs, note};
 use crate::cel::version::KubernetesVersion;
 
-/// Explain a function of the expression language, or the code of a finding
+/// Explain a function of the expression language, the code of a finding, or a mutation
 ///
-/// Exits with 2 if there is no such function or code.
+/// Exits with 2 if there is no such function, code or policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   portcullis explain policy/unknown-key
+  portcullis explain meshery-replicas --object deployment.yaml
   portcullis explain --function split
   portcullis explain --function semver --kubernetes-version 1.32
   portcullis explain --functions")]
@@ -26,13 +31,25 @@ pub struct Args {
     /// Say of each form whether this version of Kubernetes has it: 1.30 to 1.36
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["code", "functions"])]
     kubernetes_version: Option<KubernetesVersion>,
+
+    /// Show what the mutation of the policy CODE makes of the objects in a file, folder or `-`; may be
+    /// repeated
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["function", "functions"])]
+    object: Vec<PathBuf>,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
+
+    #[command(flatten)]
+    overrides: OverrideArgs,
 }
 
 /// What is explained.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Subject {
-    /// The code of a finding, as it stands in brackets: `policy/unknown-key`
+    /// The code of a finding, as it stands in brackets: `policy/unknown-key`; with --object the name of
+    /// a policy
     #[arg(value_name = "CODE")]
     code: Option<String>,
 
@@ -46,23 +63,26 @@ struct Subject {
 }
 
 /// Prints the explanation.
-pub fn run(args: &Args) -> Exit {
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let explanation = match (&args.subject.code, &args.subject.function) {
+        (Some(name), _) if !args.object.is_empty() => return mutation::run(name, args),
         (Some(code), _) => codes::explain(code),
         (None, Some(name)) => functions::explain(name, args.kubernetes_version),
         (None, None) => Ok(functions::list()),
     };
-    match explanation {
+    Ok(match explanation {
         Ok(text) => {
             super::print(&text);
             Exit::Clean
         }
-        Err(unknown) => {
-            note(&format!("error: {}", unknown.message));
-            note(&format!("help: {}", unknown.help));
-            Exit::Unusable
-        }
-    }
+        Err(unknown) => refuse(&unknown),
+    })
+}
+
+fn refuse(unknown: &Unknown) -> Exit {
+    note(&format!("error: {}", unknown.message));
+    note(&format!("help: {}", unknown.help));
+    Exit::Unusable
 }
 
 /// Why there is no explanation.

@@ -8,6 +8,10 @@
 //!
 //! DIVERGES: a policy that changes what an object is (its name, namespace, uid, `apiVersion` or `kind`)
 //! is an error of that policy.
+//!
+//! DIVERGES: policies that match in several versions see what those before them have made of the object.
+//! Upstream keeps an object for each version, of which only the one that was changed last is kept, and
+//! goes on with it in the version that was sent once a built-in object is changed.
 
 use std::sync::Arc;
 

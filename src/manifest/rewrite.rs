@@ -92,6 +92,11 @@ pub fn rewrite(
     Ok(rewritten)
 }
 
+/// Writes a value as YAML.
+pub fn yaml(value: &Value) -> String {
+    render::Manner::default().document(value)
+}
+
 /// What a manifest is to be.
 struct Wanted<'m> {
     span: Span,

@@ -268,3 +268,48 @@ fn a_mutation_that_fails_is_a_finding_and_changes_nothing() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_mutation_is_explained_with_an_object() {
+    let folder = folder(&format!("{DEPLOYMENT}---\n{CONFIG_MAP}"));
+    let output = folder.run("explain replicas --policies p --object d.yaml");
+    let wanted = "\
+Deployment default/web
+
+before:
+  spec:
+    replicas: 1
+
+patch:
+  {\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":3}
+
+after:
+  spec:
+    replicas: 3
+
+ConfigMap default/c: the policy is not about it
+";
+    assert_eq!(
+        (output.out.as_str(), output.code),
+        (wanted, Some(0)),
+        "{output:?}"
+    );
+    for (line, problem) in [
+        (
+            "explain replica --policies p --object d.yaml",
+            "did you mean `replicas`?",
+        ),
+        (
+            "explain replicas --policies p --object gone.yaml",
+            "there is no such file",
+        ),
+        (
+            "explain --function size --object d.yaml",
+            "cannot be used with",
+        ),
+    ] {
+        let output = folder.run(line);
+        assert_eq!(output.code, Some(2), "{line}");
+        assert!(output.err.contains(problem), "{line}: {output:?}");
+    }
+}
