@@ -47,7 +47,7 @@ pub struct Rule {
 }
 
 /// Every rule, in alphabetical order of the codes.
-pub static RULES: [&Rule; 11] = [
+pub static RULES: [&Rule; 12] = [
     &rules::constant::RULE,
     &rules::lock_out::RULE,
     &rules::missing_has::RULE,

@@ -81,6 +81,15 @@ pub fn documents(sources: &[Arc<Source>]) -> (Documents, Vec<Diagnostic>) {
     (documents, diagnostics)
 }
 
+/// The version of Kubernetes whose language policies are written in: the one asked for, and of the
+/// built-in ones the newest. No API server compiles those unless they are exported.
+pub fn language(paths: &[PathBuf], asked: KubernetesVersion) -> KubernetesVersion {
+    match paths.is_empty() {
+        true => KubernetesVersion::NEWEST,
+        false => asked,
+    }
+}
+
 /// Reads and compiles the policies at these paths, or the built-in ones, as written for a version of
 /// Kubernetes and with what is said of them.
 pub fn load(
@@ -96,6 +105,7 @@ pub fn load(
     let (mut documents, findings) = documents(&sources);
     diagnostics.extend(findings);
     diagnostics.extend(overrides.apply(&mut documents));
+    let version = language(paths, version);
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     diagnostics.extend(built.diagnostics);
     (built.set, diagnostics)

@@ -2,7 +2,7 @@
 //!
 //! Flow: policies and texts are read, objects taken out of the texts, their requests made, and each
 //! decided with the others of the run as its cluster; what is slow is done on all processors. With
-//! `--fix` and the like the mutating policies change the texts first ([`fix`]), and what is checked is
+//! `--fix` and the like the mutating policies change the texts first (`fix`), and what is checked is
 //! what is printed.
 
 mod cases;

@@ -278,7 +278,7 @@ fn policies(config: &Config, cluster: Option<Arc<Cluster>>) -> Arc<Policies> {
     };
     let policies = Policies::load(
         Box::new(move || sources::texts(&paths)),
-        config.kubernetes_version,
+        sources::language(&config.policies, config.kubernetes_version),
         config.overrides.clone(),
         mode,
         cluster,

@@ -1,6 +1,6 @@
 //! Texts of manifests with some objects changed, and everything else as people wrote it.
 //!
-//! The source is edited by spans ([`edit`]): comments, order, quotes and indentation of what is not
+//! The source is edited by spans (`edit`): comments, order, quotes and indentation of what is not
 //! changed stay. The edited text is read again before it is given out. What then is not the objects that
 //! are wanted is written anew as a whole document, and that is said.
 

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn every_built_in_policy_is_in_force_for_every_version_of_kubernetes() {
+    fn every_built_in_policy_is_in_force() {
         let mut documents = Documents::default();
         for source in sources() {
             let (read, diagnostics) = read::read(&source);
@@ -68,13 +68,11 @@ mod tests {
             .filter(|policy| policy.kind == PolicyKind::Validating)
             .count();
         assert_eq!(count, FILES.len());
-        for version in KubernetesVersion::all() {
-            let documents = documents.clone();
-            let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
-            let problems: Vec<&String> = built.diagnostics.iter().map(|it| &it.message).collect();
-            assert_eq!(problems, [] as [&str; 0], "{version}");
-            let in_force = built.set.validating().len() + built.set.about_cluster().len();
-            assert_eq!(in_force, count, "{version}");
-        }
+        let version = KubernetesVersion::NEWEST;
+        let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
+        let problems: Vec<&String> = built.diagnostics.iter().map(|it| &it.message).collect();
+        assert_eq!(problems, [] as [&str; 0]);
+        let in_force = built.set.validating().len() + built.set.about_cluster().len();
+        assert_eq!(in_force, count);
     }
 }

@@ -58,6 +58,12 @@ fn every_command_refuses_what_the_version_lacks_and_says_since_when_it_exists() 
 }
 
 #[test]
+fn the_built_in_policies_are_in_force_whatever_the_version() {
+    let output = folder().run("check d.yaml --kubernetes-version 1.30");
+    assert_eq!(output.code, Some(0), "{}", output.err);
+}
+
+#[test]
 fn an_unknown_version_is_answered_with_those_there_are() {
     let folder = folder();
     for line in [
