@@ -1,5 +1,7 @@
 //! From a verdict to the answer that goes to the API server.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashSet;
 
 use crate::admission::response::{AdmissionResponse, Outcome};
@@ -224,7 +226,18 @@ pub fn audit_annotations(verdict: &Verdict, mode: Mode) -> Vec<(String, String)>
     if !recorded.is_empty() {
         annotations.push(("validation_failure".to_owned(), failures(&recorded)));
     }
+    annotations.extend(recommendations(&verdict.decisions));
     annotations
+}
+
+/// Where the rules that were broken come from, once for each policy that says so.
+fn recommendations(decisions: &[Decision]) -> BTreeMap<String, String> {
+    let policies = decisions.iter().map(|decision| &decision.policy.policy);
+    let said = policies.filter_map(|policy| {
+        let source = policy.about.source.clone()?;
+        Some((format!("{}.source", policy.name), source))
+    });
+    said.collect()
 }
 
 /// Violations in the form of apiserver's `validation_failure` annotation, all in one list.

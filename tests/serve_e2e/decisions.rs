@@ -160,6 +160,10 @@ async fn the_audit_mode_admits_and_records() {
     let response = server.review(&serde_json::from_slice(&text).unwrap()).await;
     let message = "Deployment meshery/meshery has spec.replicas 1; production needs at least 3";
     assert_eq!(response["allowed"], true);
+    assert_eq!(
+        response["auditAnnotations"]["meshery-replicas.source"],
+        "Meshery, Production Deployment Considerations: High Availability (M3, M4)"
+    );
     assert_eq!(response["status"], Value::Null);
     assert_eq!(
         response["warnings"],
