@@ -15,6 +15,8 @@ const MAX_PARTS: usize = 1_000;
 pub(super) struct Unifier {
     /// By number of the variable; `None` while nothing is known.
     bindings: Vec<Option<Inferred>>,
+    /// What the match under way has bound, each with what was known before.
+    changes: Vec<(usize, Option<Inferred>)>,
 }
 
 impl Unifier {
@@ -31,10 +33,14 @@ impl Unifier {
 
     /// Says whether each first type may be used as the second one, all together.
     pub(super) fn are_assignable(&mut self, pairs: &[(&Inferred, &Inferred)]) -> bool {
-        let before = self.bindings.clone();
+        self.changes.clear();
         let fits = pairs.iter().all(|(from, to)| self.assign(from, to));
         if !fits {
-            self.bindings = before;
+            while let Some((at, before)) = self.changes.pop() {
+                if let Some(binding) = self.bindings.get_mut(at) {
+                    *binding = before;
+                }
+            }
         }
         fits
     }
@@ -93,7 +99,7 @@ impl Unifier {
 
     fn bind(&mut self, at: usize, to: Inferred) {
         if let Some(binding) = self.bindings.get_mut(at) {
-            *binding = Some(to);
+            self.changes.push((at, binding.replace(to)));
         }
     }
 
