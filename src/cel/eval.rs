@@ -450,10 +450,11 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             || matches!(callee.dispatch, Dispatch::Open | Dispatch::Variadic);
         let last = callee.arguments.len().saturating_sub(1);
         let mut failed = None;
+        let mut is_long = false;
         for (at, (value, argument)) in values.iter_mut().zip(&callee.arguments).enumerate() {
             match self.eval(argument) {
                 Ok(argument) => {
-                    self.read(&argument)?;
+                    is_long |= self.read(&argument)?;
                     *value = argument;
                 }
                 Err(fault) if is_sequential && at < last => return Err(fault),
@@ -461,6 +462,9 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
             }
         }
         let values = &*values;
+        if is_long && failed.is_none() {
+            self.afford((callee.cost)(values, None))?;
+        }
         let fitting = || {
             callee.overloads.iter().find(|overload| {
                 let mut pairs = overload.params.iter().zip(values);
@@ -481,16 +485,27 @@ impl<'a, O: Observer<'a>> Evaluation<'a, '_, O> {
         result.map_err(|fault| self.located(node, fault))
     }
 
-    /// Counts the steps of reading a long text, which most calls do and few have a cost for.
+    /// Counts the steps of reading a long text, which most calls do and few have a cost for; says
+    /// whether it is one.
     #[inline]
-    fn read(&mut self, argument: &Value<'a>) -> Result<'a, ()> {
+    fn read(&mut self, argument: &Value<'a>) -> Result<'a, bool> {
         match argument {
             Value::String(text) if text.len() >= LONG_TEXT_BYTES => {
                 let steps = u64::try_from(text.len() / BYTES_PER_STEP).unwrap_or(u64::MAX);
-                self.call.step(steps)
+                self.call.step(steps)?;
+                Ok(true)
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
+    }
+
+    /// Fails as [`Self::charge`] will after the call: a search that costs too much is not begun.
+    fn afford(&mut self, units: u64) -> Result<'a, ()> {
+        let spent = self.spent.wrapping_add(units);
+        if units != cost::BREAKS && spent > self.limits.cost {
+            return Err(self.exceeded(spent));
+        }
+        Ok(())
     }
 
     /// A search for a literal expression. cel-go replaces the call: what fails before its last
