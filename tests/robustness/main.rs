@@ -1,7 +1,7 @@
 //! Hostile expressions and policies, each given to the program in a process of its own: no crash, an
 //! answer, in bounded time and memory.
 //!
-//! Time is that of the processor, so that a busy machine fails nothing.
+//! Time is that of the processor, and the least of three tries, so that a busy machine fails nothing.
 
 #![cfg(feature = "shell")]
 #![expect(
@@ -21,9 +21,8 @@ use inputs::Input;
 use policies::PolicyFile;
 use process::{Answered, Ended, Evaluator};
 
-/// The time of the processor that one input may take: a second as released. Debug builds take 0.8 s
-/// of a quiet machine for the slowest, and have room for one that is half as fast.
-const TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 3 } else { 1 });
+/// The time of the processor that one input may take, in debug builds too.
+const TIME: Duration = Duration::from_secs(1);
 
 /// How much more memory one input may take than `1` does.
 const MEMORY_BYTES: u64 = 256 << 20;
@@ -104,7 +103,7 @@ fn try_all<'i>(inputs: &'i [Input], baseline: &Answered) -> Vec<Tried<'i>> {
     let try_some = |some: Vec<&'i Input>| -> Vec<Tried<'i>> {
         some.into_iter()
             .map(|input| {
-                let answered = Evaluator::start().answer(input);
+                let answered = tried(|| Evaluator::start().answer(input), TIME);
                 let fault = fault(input, baseline, &answered);
                 (input, answered, fault)
             })
@@ -118,6 +117,38 @@ fn try_all<'i>(inputs: &'i [Input], baseline: &Answered) -> Vec<Tried<'i>> {
         tried.extend(other.join().unwrap());
         tried
     })
+}
+
+/// Something that took time of the processor.
+trait Timed {
+    fn time(&self) -> Duration;
+}
+
+impl Timed for Answered {
+    fn time(&self) -> Duration {
+        self.time
+    }
+}
+
+impl Timed for Ended {
+    fn time(&self) -> Duration {
+        self.time
+    }
+}
+
+/// Tries up to three times to stay within the bound, and returns the try that took the least time.
+fn tried<T: Timed>(run: impl Fn() -> T, bound: Duration) -> T {
+    let mut best = run();
+    for _ in 0..2 {
+        if best.time() <= bound {
+            break;
+        }
+        let again = run();
+        if again.time() < best.time() {
+            best = again;
+        }
+    }
+    best
 }
 
 /// Many inputs in one stream: whatever one does, the others are answered, in order.
@@ -141,7 +172,7 @@ fn a_stream_is_answered_to_its_end() {
 #[test]
 fn a_trace_of_any_input_is_drawn() {
     for input in inputs::all().iter().step_by(5) {
-        let ended = process::eval_with_trace(input);
+        let ended = tried(|| process::eval_with_trace(input), TIME);
         let is_clean = matches!(ended.code, Some(0..=2)) && !ended.text.contains("panicked");
         assert!(
             is_clean,
@@ -168,7 +199,7 @@ fn every_policy_is_linted_in_bounded_time_and_memory() {
 fn is_bounded(run: fn(&PolicyFile) -> Ended, bound: Duration) {
     let mut faults = Vec::new();
     for policy in policies::all() {
-        let ended = run(&policy);
+        let ended = tried(|| run(&policy), bound);
         let is_clean = matches!(ended.code, Some(0..=2)) && !ended.text.contains("panicked");
         if !is_clean {
             faults.push(format!(
