@@ -3,8 +3,9 @@
 //! Semantics: apiserver `plugin/policy/generic/policy_dispatcher.go`, `Dispatch`, and
 //! `plugin/policy/mutating/dispatcher.go`, `dispatchInvocations`: which policies match is settled on the
 //! object as it came, each then sees what those before it have made of it, match conditions included.
-//! If a policy has run, those with `reinvocationPolicy: IfNeeded` run once more, as they do when the API
-//! server passes the object through its plugins a second time.
+//! If a policy has run, all of that happens a second time, as the API server passes the object through
+//! its plugins again: conditions that fail on the changed object are errors of their policies, and of the
+//! policies that have run, those with `reinvocationPolicy: IfNeeded` run once more.
 //!
 //! DIVERGES: a policy that changes what an object is (its name, namespace, uid, `apiVersion` or `kind`)
 //! is an error of that policy.
@@ -30,9 +31,10 @@ use crate::patch;
 use crate::patch::json::{Applied, Operation};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
-    Binding, FailurePolicy, Mutation, ParamObject, PolicyKind, Reading, Reason, ReinvocationPolicy,
+    Binding, FailurePolicy, MatchResources, Mutation, ParamObject, PolicyKind, Reading, Reason,
+    ReinvocationPolicy,
 };
-use crate::policy::set::PolicySet;
+use crate::policy::set::{BoundPolicy, PolicySet};
 use crate::schema::{Kind, Schemas};
 
 use super::activation::{Document, Phase};
@@ -139,46 +141,23 @@ fn mutate_once(
     observer: &mut dyn Observer,
 ) -> Result<Mutated, EngineError> {
     let target = Target::of(request, options.resources);
-    let mut candidates = matching::candidates(set, PolicyKind::Mutating, &target)
+    let candidates: Vec<_> = matching::candidates(set, PolicyKind::Mutating, &target)
         .filter(|(bound, _)| is_selected(bound, options))
-        .peekable();
+        .collect();
     let mut mutated = Mutated::default();
-    if candidates.peek().is_none() {
+    if candidates.is_empty() {
         return Ok(mutated);
     }
     let arena = Bump::with_capacity(arena_bytes(request));
     let document = arena.alloc(Document::parse(&arena, request, options)?);
+    let candidates = Candidates {
+        set,
+        target: &target,
+        policies: &candidates,
+        cluster: options.cluster,
+    };
     let mut documents = Documents::new(&arena, request, options, document);
-    let mut invocations = Vec::new();
-    for (bound, version) in candidates {
-        let policy = &bound.policy;
-        if !matching::policy_matches(policy, &target, document, options.cluster) {
-            continue;
-        }
-        mutated.verdict.matched += 1;
-        if let Some(problem) = unusable(policy, documents.get(&version)) {
-            let decision = Decision::configuration_error(policy, None, &problem);
-            mutated.verdict.decisions.extend(decision);
-            continue;
-        }
-        for binding in &bound.bindings {
-            if !matching::binding_matches(binding, &target, document, options.cluster) {
-                continue;
-            }
-            match invoked(
-                set,
-                (policy, &version),
-                binding,
-                (document, options.cluster),
-            ) {
-                Ok(found) => invocations.extend(found),
-                Err(problem) => {
-                    let error = Decision::configuration_error(policy, Some(binding), &problem);
-                    mutated.verdict.decisions.extend(error);
-                }
-            }
-        }
-    }
+    let invocations = candidates.invocations(&mut documents, document, &mut mutated.verdict);
     let Some(before) = request.object.filter(|_| !invocations.is_empty()) else {
         return Ok(mutated);
     };
@@ -186,6 +165,7 @@ fn mutate_once(
         .map_err(|error| EngineError::Unreadable(error.to_string()))?;
     let mut changing = Changing {
         arena: &arena,
+        candidates,
         request,
         options,
         mutating,
@@ -207,37 +187,126 @@ fn unusable(policy: &CompiledPolicy, wanted: Result<&Document<'_>, String>) -> O
     }
 }
 
+/// The policies that may be about a request, by what can be seen without its object.
+#[derive(Clone, Copy)]
+struct Candidates<'s> {
+    set: &'s PolicySet,
+    target: &'s Target<'s>,
+    policies: &'s [(&'s BoundPolicy, As)],
+    cluster: &'s dyn ClusterView,
+}
+
+impl<'s> Candidates<'s> {
+    /// Returns what is to be run for the object as `document` shows it; what cannot be used becomes
+    /// a decision.
+    fn invocations(
+        self,
+        documents: &mut Documents<'_>,
+        document: &Document<'_>,
+        verdict: &mut Verdict,
+    ) -> Vec<Invocation<'s>> {
+        let Candidates {
+            target, cluster, ..
+        } = self;
+        let mut invocations = Vec::new();
+        for (bound, version) in self.policies {
+            let policy = &bound.policy;
+            if !matching::policy_matches(policy, target, document, cluster) {
+                continue;
+            }
+            verdict.matched += 1;
+            if let Some(problem) = unusable(policy, documents.get(version)) {
+                let decision = Decision::configuration_error(policy, None, &problem);
+                verdict.decisions.extend(decision);
+                continue;
+            }
+            for binding in &bound.bindings {
+                if !matching::binding_matches(binding, target, document, cluster) {
+                    continue;
+                }
+                match self.invoked(policy, version, binding, document) {
+                    Ok(found) => invocations.extend(found),
+                    Err(problem) => {
+                        let error = Decision::configuration_error(policy, Some(binding), &problem);
+                        verdict.decisions.extend(error);
+                    }
+                }
+            }
+        }
+        invocations
+    }
+
+    fn invoked(
+        self,
+        policy: &'s Arc<CompiledPolicy>,
+        version: &'s As,
+        binding: &'s Binding,
+        document: &Document<'_>,
+    ) -> Result<Vec<Invocation<'s>>, String> {
+        // DIVERGES: as for validating policies, a typing error in a file does not switch its policy
+        // off.
+        if binding.reading == Reading::Faulty {
+            return Err("the binding is not valid".to_owned());
+        }
+        let of = |param| Invocation {
+            policy,
+            binding,
+            param,
+            version,
+        };
+        Ok(
+            match params::collect(self.set, policy, binding, document, self.cluster)? {
+                Params::None => vec![of(None)],
+                Params::These(params) => params.into_iter().map(Some).map(of).collect(),
+            },
+        )
+    }
+
+    /// Says whether a policy may refuse a changed object though it has not refused the object as it
+    /// came.
+    fn may_refuse(self) -> bool {
+        self.policies.iter().any(|(bound, _)| {
+            let policy = &bound.policy;
+            let selects = |constraints: &Option<MatchResources>| {
+                constraints.as_ref().is_some_and(|constraints| {
+                    let selectors = [
+                        &constraints.object_selector,
+                        &constraints.namespace_selector,
+                    ];
+                    !selectors.iter().all(|selector| selector.selects_all())
+                })
+            };
+            policy.failure_policy() == FailurePolicy::Fail
+                && (!policy.policy.match_conditions.is_empty()
+                    || selects(&policy.policy.match_constraints)
+                    || bound
+                        .bindings
+                        .iter()
+                        .any(|binding| selects(&binding.match_resources)))
+        })
+    }
+}
+
 /// A policy to run, for a binding and a parameter.
 struct Invocation<'s> {
     policy: &'s Arc<CompiledPolicy>,
     binding: &'s Binding,
     param: Option<&'s ParamObject>,
     /// In which version it looks at the object.
-    version: As,
+    version: &'s As,
 }
 
-fn invoked<'s>(
-    set: &'s PolicySet,
-    (policy, version): (&'s Arc<CompiledPolicy>, &As),
-    binding: &'s Binding,
-    (document, cluster): (&Document<'_>, &'s dyn ClusterView),
-) -> Result<Vec<Invocation<'s>>, String> {
-    // DIVERGES: as for validating policies, a typing error in a file does not switch its policy off.
-    if binding.reading == Reading::Faulty {
-        return Err("the binding is not valid".to_owned());
+impl Invocation<'_> {
+    /// Says whether it is about the same policy, binding and parameter (`dispatcher.go`, `keyFor`).
+    fn is(&self, other: &Invocation<'_>) -> bool {
+        let same = |a: Option<&ParamObject>, b: Option<&ParamObject>| match (a, b) {
+            (Some(a), Some(b)) => std::ptr::eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        Arc::ptr_eq(self.policy, other.policy)
+            && std::ptr::eq(self.binding, other.binding)
+            && same(self.param, other.param)
     }
-    let of = |param| Invocation {
-        policy,
-        binding,
-        param,
-        version: version.clone(),
-    };
-    Ok(
-        match params::collect(set, policy, binding, document, cluster)? {
-            Params::None => vec![of(None)],
-            Params::These(params) => params.into_iter().map(Some).map(of).collect(),
-        },
-    )
 }
 
 /// Why a mutation is not applied.
@@ -251,6 +320,7 @@ enum Failure {
 /// An object on its way through the policies.
 struct Changing<'a, 's> {
     arena: &'a Bump,
+    candidates: Candidates<'a>,
     request: &'a AdmissionRequest<'a>,
     options: Options<'a>,
     mutating: Mutating<'s>,
@@ -264,57 +334,77 @@ struct Changing<'a, 's> {
 }
 
 impl<'a> Changing<'a, '_> {
-    /// Runs every invocation, and those that want it once more.
+    /// Runs every invocation. If one has, the changed object is matched anew, conditions included, and
+    /// those that want it run once more.
     fn run_all(&mut self, invocations: &[Invocation<'a>], observer: &mut dyn Observer) {
-        let mut again = Vec::new();
+        let mut to_repeat = Vec::new();
         for invocation in invocations {
-            let has_applied = self.run(invocation, observer);
-            if self.mutated.refusal.is_some() {
-                return;
+            if !self.conditions_hold(invocation, observer) {
+                continue;
             }
-            let policy = &invocation.policy.policy;
-            if has_applied && policy.reinvocation_policy == ReinvocationPolicy::IfNeeded {
-                again.push(invocation);
-            }
-        }
-        if !self.has_run || self.mutated.is_denied() {
-            return;
-        }
-        for invocation in again {
             self.run(invocation, observer);
             if self.mutated.refusal.is_some() {
                 return;
             }
+            let policy = &invocation.policy.policy;
+            if policy.reinvocation_policy == ReinvocationPolicy::IfNeeded {
+                to_repeat.push(invocation);
+            }
+        }
+        let is_over = !self.has_run || self.mutated.is_denied();
+        if is_over || (to_repeat.is_empty() && !self.candidates.may_refuse()) {
+            return;
+        }
+        let current = self.current();
+        let mut documents = Documents::new(self.arena, self.request, self.options, current);
+        let mut verdict = Verdict::default();
+        let again = self
+            .candidates
+            .invocations(&mut documents, current, &mut verdict);
+        self.mutated.verdict.decisions.extend(verdict.decisions);
+        for invocation in &again {
+            if self.conditions_hold(invocation, observer)
+                && to_repeat.iter().any(|repeated| repeated.is(invocation))
+            {
+                self.run(invocation, observer);
+                if self.mutated.refusal.is_some() {
+                    return;
+                }
+            }
         }
     }
 
-    /// Runs a policy; says whether its conditions hold.
-    fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) -> bool {
-        let policy = &**invocation.policy;
+    /// Says whether the conditions of a policy hold; an error of theirs is one of the policy.
+    fn conditions_hold(
+        &mut self,
+        invocation: &Invocation<'a>,
+        observer: &mut dyn Observer,
+    ) -> bool {
         let document = self.document_for(invocation);
         let conditions = document.and_then(|document| {
             let mut run = self.evaluation(invocation, document, observer);
             run.conditions_hold()
         });
-        match conditions {
-            Ok(true) => observer.applies(policy),
-            Ok(false) => return false,
-            Err(message) => {
-                self.fail(invocation, None, message, observer);
-                return false;
-            }
-        }
+        conditions.unwrap_or_else(|message| {
+            self.fail(invocation, None, message, observer);
+            false
+        })
+    }
+
+    /// Applies what a policy whose conditions hold makes of the object.
+    fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) {
+        let policy = &**invocation.policy;
+        observer.applies(policy);
         for (at, mutation) in policy.policy.mutations.iter().enumerate() {
             match self.applied(invocation, (at, mutation), observer) {
                 Ok(()) => self.accept(),
                 Err(Failure::Policy(message)) => self.fail(invocation, Some(at), message, observer),
                 Err(Failure::Request(refusal)) => {
                     self.mutated.refusal = Some(refusal);
-                    return true;
+                    return;
                 }
             }
         }
-        true
     }
 
     /// Tells what has become of the object, and how it is told to the API server.
@@ -344,7 +434,7 @@ impl<'a> Changing<'a, '_> {
     /// The object as it is now, in the version that a policy is about.
     fn document_for(&mut self, invocation: &Invocation<'a>) -> Result<&'a Document<'a>, String> {
         let current = self.current();
-        Documents::new(self.arena, self.request, self.options, current).get(&invocation.version)
+        Documents::new(self.arena, self.request, self.options, current).get(invocation.version)
     }
 
     fn evaluation<'o>(

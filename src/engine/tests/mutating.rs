@@ -111,6 +111,40 @@ fn conditions_see_the_object_as_it_has_become() {
 }
 
 #[test]
+fn a_changed_object_is_matched_anew() {
+    let removing = "[JSONPatch{op: 'remove', path: '/metadata/labels/app'}]";
+    let remover = policy("b", NEVER, &[("JSONPatch", removing)]);
+    let reading = "  matchConditions: [{name: one, expression: object.metadata.labels.app == 'other'}]\n  reinvocationPolicy: Never\n";
+    let append = appending("1");
+    let reader = policy("a", reading, &[("ApplyConfiguration", &append)]);
+    let mutated = changed(
+        &set_of(&[reader, remover.clone()]),
+        &body(&[]),
+        Defaults::Omitted,
+    );
+    let messages: Vec<&str> = mutated
+        .verdict
+        .decisions
+        .iter()
+        .map(|d| &*d.message)
+        .collect();
+    assert_eq!(
+        messages,
+        ["expression 'object.metadata.labels.app == 'other'' resulted in error: no such key: app"]
+    );
+
+    // What its selector does not select any more is not run again.
+    let selected = policy("a", IF_NEEDED, &[("ApplyConfiguration", &append)]).replace(
+        "matchConstraints: {",
+        "matchConstraints: {objectSelector: {matchExpressions: [{key: app, operator: Exists}]}, ",
+    );
+    assert_eq!(
+        patched(&[selected, remover]),
+        json!([{"op": "remove", "path": "/metadata/labels/app"}])
+    );
+}
+
+#[test]
 fn a_patch_whose_test_fails_changes_nothing() {
     let patch = "[JSONPatch{op: 'test', path: '/spec/replicas', value: 7}, JSONPatch{op: 'remove', \
                  path: '/spec/replicas'}]";
