@@ -6,6 +6,7 @@
 pub mod access;
 mod cache;
 pub mod connect;
+pub mod definitions;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::admission::review::AdmissionRequest;
 use crate::policy::model::ParamKind;
 use access::{Answers, Asker};
 use cache::Cache;
+use definitions::{Definitions, Follower};
 use view::View;
 
 /// A connection to a cluster, with the caches that policies need.
@@ -27,6 +29,7 @@ pub struct Cluster {
     address: String,
     runtime: Handle,
     namespaces: Arc<Cache>,
+    definitions: Follower,
     /// Of the kinds that are followed; exchanged as a whole.
     caches: arc_swap::ArcSwap<BTreeMap<ParamKind, Arc<Cache>>>,
     /// Held while the kinds change.
@@ -42,6 +45,7 @@ impl Cluster {
         let namespaces = Cache::start(&runtime, client.clone(), namespace_kind());
         Cluster {
             namespaces: Arc::new(namespaces),
+            definitions: Follower::start(&runtime, client.clone()),
             client,
             address,
             runtime,
@@ -75,6 +79,11 @@ impl Cluster {
         self.caches.store(Arc::new(caches.collect()));
     }
 
+    /// Returns the custom kinds; `None` before they are known.
+    pub fn definitions(&self) -> Option<Arc<Definitions>> {
+        self.definitions.current()
+    }
+
     /// Returns what is known at this moment, for one request.
     pub fn view(&self, deadline: Instant) -> View<'_> {
         View::new(self, deadline)
@@ -94,7 +103,8 @@ impl Cluster {
         let caches = caches
             .values()
             .chain([&self.namespaces])
-            .map(|cache| cache.state());
+            .map(|cache| cache.state())
+            .chain([self.definitions.state()]);
         let mut words = vec![self.address.clone()];
         let mut missing = Vec::new();
         for state in caches {

@@ -1,12 +1,16 @@
 //! `portcullis lint`: what is wrong with policies, whether or not they can be enforced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+
+use anyhow::Context as _;
+use serde_json::Value;
 
 use super::{Colour, Exit, VersionArgs, note};
 use crate::admission::resources::Resources;
 use crate::cel::version::KubernetesVersion;
+use crate::cluster::{self, connect};
 use crate::diagnostics::{Diagnostic, Format, Severity, render};
 use crate::lint::{self, World};
 use crate::manifest;
@@ -25,6 +29,7 @@ use crate::text::Source;
 Examples:
   portcullis lint policies/                              every policy below a folder
   portcullis lint policies/ --crds crds/                 with the schemas of custom kinds
+  portcullis lint policies/ --kubeconfig ~/.kube/config  with those that a cluster has
   portcullis lint policies/ --format sarif > lint.sarif  for code scanning
   portcullis explain lint/missing-has                    what a finding means, and how to mend it")]
 pub struct Args {
@@ -35,6 +40,10 @@ pub struct Args {
     /// CustomResourceDefinitions that say what custom kinds look like; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     crds: Vec<PathBuf>,
+
+    /// Ask the cluster of this kubeconfig for its CustomResourceDefinitions
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
 
     #[command(flatten)]
     version: VersionArgs,
@@ -60,6 +69,14 @@ pub fn run(args: &Args) -> Exit {
         return Exit::Unusable;
     }
     let started = Instant::now();
+    let defined = match args.kubeconfig.as_deref().map(definitions) {
+        Some(Err((exit, problem))) => {
+            note(&format!("error: {problem:#}"));
+            return exit;
+        }
+        Some(Ok(defined)) => defined,
+        None => Vec::new(),
+    };
     let version = args.version.kubernetes_version;
     let texts = sources::texts(&args.policies);
     let mut findings = texts.problems;
@@ -67,7 +84,7 @@ pub fn run(args: &Args) -> Exit {
     findings.extend(problems);
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     findings.extend(built.diagnostics);
-    let (world, problems) = world(&texts.sources, &args.crds, version);
+    let (world, problems) = world(&texts.sources, (&args.crds, &defined), version);
     findings.extend(problems);
     findings.extend(lint::lint(&built.set, &world));
     super::print(&render(&findings, args.format, args.color.style()));
@@ -98,14 +115,39 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// What is known of kinds: Kubernetes' own, and those of CRDs given or lying beside the policies.
+/// Asks a cluster for the definitions of its custom kinds.
+fn definitions(kubeconfig: &Path) -> Result<Vec<Value>, (Exit, anyhow::Error)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|problem| (Exit::Service, problem.into()))?;
+    runtime.block_on(async {
+        let connected = connect::client(Some(kubeconfig)).await;
+        let connected = connected.map_err(|problem| (Exit::Unusable, problem.into()))?;
+        let Some((client, address)) = connected else {
+            return Ok(Vec::new());
+        };
+        let asked = cluster::definitions::list(client).await;
+        asked
+            .with_context(|| format!("cannot list the custom kinds of {address}"))
+            .map_err(|problem| (Exit::Service, problem))
+    })
+}
+
+/// What is known of kinds: Kubernetes' own, those of CRDs given or lying beside the policies, and those
+/// that a cluster has.
 fn world(
     policies: &[Arc<Source>],
-    crds: &[PathBuf],
+    (crds, defined): (&[PathBuf], &[Value]),
     version: KubernetesVersion,
 ) -> (World, Vec<Diagnostic>) {
     let mut schemas = Schemas::built_in();
     let mut resources = Resources::default();
+    for crd in defined {
+        // The cluster has accepted them: what is not understood of one is not known.
+        let _ = resources.define(crd);
+        let _ = schemas.define(crd);
+    }
     let found = files::find(crds, files::is_document);
     let mut problems = found.problems;
     let mut given = Vec::new();

@@ -29,6 +29,15 @@ pub enum ConnectError {
 /// # Errors
 /// What is configured cannot be used.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Arc<Cluster>>, ConnectError> {
+    let connected = client(kubeconfig).await?;
+    Ok(connected.map(|(client, address)| Arc::new(Cluster::new(client, address))))
+}
+
+/// Returns a client for such a cluster, and its address.
+///
+/// # Errors
+/// What is configured cannot be used.
+pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<(Client, String)>, ConnectError> {
     let Some(config) = find(kubeconfig).await? else {
         return Ok(None);
     };
@@ -36,7 +45,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Arc<Cluster>>, 
     let _ = rustls::crypto::ring::default_provider().install_default();
     let address = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(Box::new)?;
-    Ok(Some(Arc::new(Cluster::new(client, address))))
+    Ok(Some((client, address)))
 }
 
 async fn find(kubeconfig: Option<&Path>) -> Result<Option<Config>, ConnectError> {

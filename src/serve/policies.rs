@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use crate::admission::resources::Resources;
 use crate::admission::response::AdmissionResponse;
-use crate::admission::review::{self, AdmissionRequest, ReviewError};
+use crate::admission::review::{self, AdmissionRequest, GroupVersionResource, ReviewError};
 use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::Cluster;
+use crate::cluster::definitions::Definitions;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::{ClusterView, Objects};
 use crate::engine::mutating::{self, Defaults, Mutating};
@@ -37,12 +38,6 @@ pub type Load = dyn Fn() -> Texts + Send + Sync;
 /// How many findings are named where there is one line for all.
 const MOST_NAMED: usize = 5;
 
-/// Objects come with their defaults, and what a policy sees of those before it has them, too.
-const MUTATING: Mutating<'static> = Mutating {
-    schemas: &Schemas::built_in_shared,
-    defaults: Defaults::Applied,
-};
-
 /// Decides reviews by policies that can be exchanged at any time.
 pub struct Policies {
     load: Box<Load>,
@@ -52,6 +47,15 @@ pub struct Policies {
     loaded: ArcSwap<Loaded>,
     /// Answers what policies ask about the cluster; without it nothing is known.
     cluster: Option<Arc<Cluster>>,
+}
+
+/// What is known besides the policies.
+#[derive(Clone, Copy)]
+struct Known<'k> {
+    cluster: &'k dyn ClusterView,
+    authorizer: Option<&'k dyn Authorize>,
+    /// The custom kinds; none are known without a cluster.
+    definitions: Option<&'k Definitions>,
 }
 
 /// What was loaded at one time.
@@ -133,19 +137,33 @@ impl Policies {
         endpoint: Endpoint,
         request: &AdmissionRequest<'_>,
         deadline: Instant,
-        (cluster, authorizer): (&dyn ClusterView, Option<&dyn Authorize>),
+        known: Known<'_>,
     ) -> Result<Vec<u8>, Refusal> {
         let loaded = self.loaded.load();
         let deadline = Deadline::new(deadline);
+        let resources = match known.definitions {
+            Some(definitions) => definitions.resources(),
+            None => Resources::built_in(),
+        };
         let options = Options {
-            cluster,
-            resources: Resources::built_in(),
-            authorizer,
+            cluster: known.cluster,
+            resources,
+            authorizer: known.authorizer,
             is_expired: Some(&deadline),
             select: Select::Only(endpoint.failure_policy),
         };
         if endpoint.phase == Phase::Mutate {
-            let mutated = mutating::mutate(&loaded.set, request, options, MUTATING);
+            let schemas = || match known.definitions {
+                Some(definitions) => definitions.schemas(),
+                None => Schemas::built_in_shared(),
+            };
+            // Objects come with their defaults, and what a policy sees of those before it has them,
+            // too.
+            let how = Mutating {
+                schemas: &schemas,
+                defaults: Defaults::Applied,
+            };
+            let mutated = mutating::mutate(&loaded.set, request, options, how);
             let mutated = mutated.map_err(|error| unusable(&error))?;
             if !mutated.unsettled.is_empty() {
                 let paths: Vec<&str> = mutated.unsettled.iter().map(|it| &*it.path).collect();
@@ -344,12 +362,24 @@ impl Admission for Policies {
             return Ok(AdmissionResponse::allowed(&request.uid).to_json());
         }
         let Some(cluster) = &self.cluster else {
-            let nothing = Objects::default();
-            return self.decide(endpoint, &request, deadline, (&nothing, None));
+            let known = Known {
+                cluster: &Objects::default(),
+                authorizer: None,
+                definitions: None,
+            };
+            return self.decide(endpoint, &request, deadline, known);
         };
+        let definitions = cluster.definitions();
+        if definitions.is_none() && is_custom(&request) {
+            return Err(unknown());
+        }
         let view = cluster.view(deadline);
-        let asker = cluster.asker(&request, deadline);
-        let decided = self.decide(endpoint, &request, deadline, (&view, Some(&asker)));
+        let known = Known {
+            cluster: &view,
+            authorizer: Some(&cluster.asker(&request, deadline)),
+            definitions: definitions.as_deref(),
+        };
+        let decided = self.decide(endpoint, &request, deadline, known);
         // What was decided without what is not known may be wrong either way.
         match view.lacks() {
             true => Err(unknown()),
@@ -423,6 +453,17 @@ fn is_out_of_reach(request: &AdmissionRequest<'_>) -> bool {
                 | "subjectaccessreviews"
         )
     )
+}
+
+/// Says whether a request is about a kind that Kubernetes has no table of.
+fn is_custom(request: &AdmissionRequest<'_>) -> bool {
+    let GroupVersionResource {
+        group,
+        version,
+        resource,
+    } = &request.resource;
+    let known = Resources::built_in().by_resource(group, version, resource);
+    known.is_none()
 }
 
 /// Something that a policy reads has not been listed yet.

@@ -14,6 +14,7 @@
 mod support;
 
 mod follows;
+mod kinds;
 
 use std::fs;
 use std::time::Duration;
@@ -99,6 +100,11 @@ impl World {
                     "apiVersions": ["v1"],
                     "operations": ["CREATE", "UPDATE"],
                     "resources": ["serviceaccounts"],
+                }, {
+                    "apiGroups": ["example.org"],
+                    "apiVersions": ["*"],
+                    "operations": ["CREATE"],
+                    "resources": ["shares"],
                 }],
             }],
         })
