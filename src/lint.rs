@@ -47,11 +47,12 @@ pub struct Rule {
 }
 
 /// Every rule, in alphabetical order of the codes.
-pub static RULES: [&Rule; 12] = [
+pub static RULES: [&Rule; 13] = [
     &rules::constant::RULE,
     &rules::lock_out::RULE,
     &rules::missing_has::RULE,
     &rules::never_matches::RULE,
+    &rules::null_namespace::RULE,
     &rules::null_object::RULE,
     &rules::optional_variable::RULE,
     &rules::quantity_as_text::RULE,

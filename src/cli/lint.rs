@@ -83,10 +83,18 @@ pub fn run(args: &Args) -> Exit {
     let (documents, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
+    let refused = built.diagnostics.clone();
     findings.extend(built.diagnostics);
     let (world, problems) = world(&texts.sources, (&args.crds, &defined), version);
     findings.extend(problems);
-    findings.extend(lint::lint(&built.set, &world));
+    let linted = lint::lint(&built.set, &world);
+    // What does not compile fits no type either, and is said once.
+    let is_said = |it: &Diagnostic| refused.iter().any(|refused| is_at_one_place(refused, it));
+    findings.extend(
+        linted
+            .into_iter()
+            .filter(|it| it.code != "lint/type" || !is_said(it)),
+    );
     super::print(&render(&findings, args.format, args.color.style()));
     let count = |severity: Severity| {
         let matching = findings.iter().filter(|it| it.severity == severity);
@@ -108,6 +116,13 @@ pub fn run(args: &Args) -> Exit {
         (0, 0) => Exit::Clean,
         (0, _) => Exit::Found,
         _ => Exit::Unusable,
+    }
+}
+
+fn is_at_one_place(a: &Diagnostic, b: &Diagnostic) -> bool {
+    match (a.labels.first(), b.labels.first()) {
+        (Some(a), Some(b)) => Arc::ptr_eq(&a.source, &b.source) && a.span == b.span,
+        _ => false,
     }
 }
 

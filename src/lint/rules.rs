@@ -5,6 +5,7 @@ pub(super) mod filled;
 pub(super) mod lock_out;
 pub(super) mod missing_has;
 pub(super) mod never_matches;
+pub(super) mod null_namespace;
 pub(super) mod null_object;
 pub(super) mod optional_variable;
 pub(super) mod quantity_as_text;

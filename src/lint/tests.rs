@@ -383,6 +383,34 @@ fn an_object_that_is_null_is_found() {
 }
 
 #[test]
+fn a_condition_that_reads_the_namespace_is_found() {
+    for (sections, expected) in [
+        (
+            "// @when not prod\nnamespaceObject.metadata.name != 'prod'\n// @require it\ntrue\n",
+            "namespaceObject",
+        ),
+        (
+            "// @when not prod\n'env' in namespaceObject.?metadata.?labels.orValue({})\n// @require it\n\
+             true\n",
+            "namespaceObject",
+        ),
+        (
+            "// @when not prod\nrequest.namespace != 'prod'\n// @require it\n\
+             namespaceObject.metadata.name != 'x'\n",
+            "",
+        ),
+    ] {
+        let found = findings(&about("apps/v1/deployments", "CREATE", sections));
+        let found: Vec<_> = found
+            .into_iter()
+            .filter(|(code, ..)| code == "lint/null-namespace")
+            .map(|(_, _, text)| text)
+            .collect();
+        assert_eq!(found.join(" | "), expected, "{sections}");
+    }
+}
+
+#[test]
 fn a_quantity_that_is_compared_as_a_text_is_found() {
     const ALL: &str = "object.spec.template.spec.containers.all(c, EXPRESSION)";
     for (expression, is_found) in [

@@ -82,11 +82,13 @@ fn the_exit_code_says_what_was_found() {
         "object.spec.template.spec.containers.all(c, has(c.resources.limits))",
     );
     let faulty = policy(DEPLOYMENTS, "object.spec.replicas >=");
+    let undefined = policy(DEPLOYMENTS, "object.spec.replicas >= variables.floor");
     for (text, code, summary) in [
         (&good, 0, "1 policy checked, 0 errors, 0 warnings"),
         (&noted, 0, "1 policy checked, 0 errors, 0 warnings, 1 note"),
         (&wrong, 1, "1 policy checked, 0 errors, 1 warning"),
         (&faulty, 2, "1 policy checked, 1 error, 0 warnings"),
+        (&undefined, 2, "1 policy checked, 1 error, 0 warnings"),
     ] {
         let output = Folder::with(&[("p.yaml", text)]).run("lint .");
         assert_eq!(
@@ -100,6 +102,7 @@ fn the_exit_code_says_what_was_found() {
     for (line, code) in [
         ("lint gone.yaml", 2),
         ("lint - --crds -", 2),
+        ("lint --kubeconfig gone.yaml", 2),
         ("lint --frmat json", 2),
     ] {
         let output = Folder::with(&[]).run(line);
