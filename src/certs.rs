@@ -4,8 +4,11 @@
 
 pub mod authority;
 pub mod files;
+pub mod inspect;
+pub mod issue;
 pub mod pair;
 pub mod resolver;
+pub mod rotation;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,7 +94,7 @@ pub enum CertificateError {
         path: PathBuf,
     },
     /// The system could not make a key or a certificate.
-    #[error("cannot issue a development certificate: {0}")]
+    #[error("cannot issue a certificate: {0}")]
     Issue(#[from] rcgen::Error),
 }
 

@@ -3,11 +3,13 @@
 //! Results go to standard output, everything else to standard error. Exit codes are those of
 //! [`Exit`].
 
+pub mod certs;
 pub mod check;
 pub mod eval;
 pub mod explain;
 pub mod export;
 pub mod lint;
+pub mod manifests;
 pub mod new;
 mod parallel;
 pub mod serve;
@@ -69,6 +71,8 @@ enum Command {
     Lint(lint::Args),
     Explain(explain::Args),
     Export(export::Args),
+    Manifests(manifests::Args),
+    Certs(certs::Args),
     New(new::Args),
 }
 
@@ -82,6 +86,8 @@ pub fn run() -> ExitCode {
         Command::Lint(args) => Ok(lint::run(&args)),
         Command::Explain(args) => explain::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Manifests(args) => manifests::run(&args),
+        Command::Certs(args) => certs::run(&args),
         Command::New(args) => new::run(&args),
     };
     match outcome {

@@ -7,6 +7,9 @@ pub mod access;
 mod cache;
 pub mod connect;
 pub mod definitions;
+pub mod lease;
+mod names;
+pub mod secret;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +21,8 @@ use tokio::runtime::Handle;
 
 use crate::admission::review::AdmissionRequest;
 use crate::policy::model::ParamKind;
+pub use names::ObjectName;
+
 use access::{Answers, Asker};
 use cache::Cache;
 use definitions::{Definitions, Follower};
@@ -58,6 +63,11 @@ impl Cluster {
     /// Returns the address of the API server.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Returns a client for it.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Follows these kinds and no others, beside namespaces.

@@ -5,15 +5,19 @@
 
 mod certificate;
 pub mod config;
+mod dial;
 pub mod policies;
+pub mod registration;
 mod reload;
 pub mod shutdown;
+pub mod steward;
 pub mod watch;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::watch as channel;
@@ -32,6 +36,7 @@ use certificate::Keeper;
 use config::{Certificates, Config, ShutdownConfig};
 use reload::Reloader;
 use shutdown::{Signal, Signals};
+use steward::{Management, Steward};
 use watch::Watch;
 
 /// What decides reviews, and how it follows its policies.
@@ -45,6 +50,8 @@ pub struct Engine<A> {
     /// line what could not be taken over; that stays as it was. Called on a thread that may block,
     /// one call at a time.
     pub reload: Box<Reload>,
+    /// What the server needs to keep its certificate and webhook configurations itself.
+    pub management: Option<Management>,
 }
 
 /// Reads policies again; see [`Engine::reload`].
@@ -104,11 +111,14 @@ pub struct Server {
     admin_stage: channel::Sender<Stage>,
     webhook: JoinHandle<usize>,
     admin: JoinHandle<usize>,
+    steward: Option<JoinHandle<()>>,
     _tasks: JoinSet<()>,
 }
 
 /// How many admin connections may be open: the kubelet's probes, a few scrapers, and people.
 const ADMIN_CONNECTIONS: usize = 64;
+/// How much longer than everything else giving up the Lease may take.
+const LEASE_RELEASE: Duration = Duration::from_secs(2);
 
 impl Server {
     /// Starts the server; when it returns, reviews are answered.
@@ -137,14 +147,20 @@ impl Server {
             tasks.spawn(Arc::clone(&reloader).follow(changes));
         }
 
+        let steward = engine.management.map(|management| {
+            let place = (address, config.certs.clone());
+            Steward::new(management, Arc::clone(&keeper), place, metrics.clone())
+        });
         let readiness = {
-            let stage = observed_stage.clone();
+            let (stage, steward) = (observed_stage.clone(), steward.clone());
             move || {
-                vec![
+                let mut checks = vec![
                     serving(*stage.borrow()),
                     keeper.check(std::time::SystemTime::now()),
                     reloader.check(),
-                ]
+                ];
+                checks.extend(steward.as_ref().map(|steward| steward.check()));
+                checks
             }
         };
         let admin_router =
@@ -173,8 +189,9 @@ impl Server {
         };
         let authority = match &config.certs {
             Certificates::Development(directory) => Some(directory.join(CA_CERTIFICATE_FILE)),
-            Certificates::Mounted(_) => None,
+            Certificates::Mounted(_) | Certificates::Secret(_) => None,
         };
+        let steward = steward.map(|steward| tokio::spawn(steward.run(observed_stage.clone())));
         Ok(Server {
             address,
             admin_address,
@@ -184,6 +201,7 @@ impl Server {
             admin_stage,
             webhook: tokio::spawn(webhook.run(routes::router(&reviews), observed_stage)),
             admin: tokio::spawn(admin.run(admin_router, observed_admin_stage)),
+            steward,
             _tasks: tasks,
         })
     }
@@ -240,6 +258,12 @@ impl Server {
                 (&mut self.webhook).await
             }
         };
+        if let Some(steward) = &mut self.steward {
+            // It has had the time since the signal; what it could not give up others wait for.
+            if timeout(LEASE_RELEASE, &mut *steward).await.is_err() {
+                steward.abort();
+            }
+        }
         // Probes and scrapers are answered until here.
         self.admin_stage.send_replace(Stage::Stopped);
         match (drained, (&mut self.admin).await) {
@@ -251,6 +275,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(steward) = &self.steward {
+            steward.abort();
+        }
         self.stage.send_replace(Stage::Stopped);
         self.admin_stage.send_replace(Stage::Stopped);
     }

@@ -55,6 +55,11 @@ impl Program {
         let allowed = slots.iter().fold(0, |all, at| all | Reads::slot(*at));
         !self.reads.variables && self.reads.slots & !allowed == 0
     }
+
+    /// Says whether the value of a slot is read; what variables read is not looked at.
+    pub fn reads(&self, slot: usize) -> bool {
+        self.reads.slots & Reads::slot(slot) != 0
+    }
 }
 
 /// An operation with the node of the tree it computes.

@@ -19,11 +19,8 @@ use rcgen::{
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     NameConstraints, PKCS_ECDSA_P256_SHA256, PublicKeyData,
 };
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::pair::{Pair, PemFile, chain, parse, validity};
 use super::{CERTIFICATE_FILE, CertificateError, KEY_FILE, read};
@@ -194,15 +191,10 @@ impl Folder<'_> {
                 super::date(pair.not_after)
             )));
         }
+        let authorities = std::slice::from_ref(&authority.certificate);
         let refused = names().into_iter().find_map(|name| {
-            verify(
-                &pair,
-                &authority.certificate,
-                &name,
-                self.now,
-                self.provider,
-            )
-            .err()
+            pair.is_trusted(authorities, &name, self.now, self.provider)
+                .err()
         });
         match refused {
             Some(problem) => Ok(Found::Wanting(format!("clients refuse it: {problem}"))),
@@ -346,27 +338,6 @@ fn is_named(subject: &x509_parser::x509::X509Name<'_>, name: &str) -> bool {
         .any(|common| common.as_str() == Ok(name))
 }
 
-fn verify(
-    pair: &Pair,
-    authority: &CertificateDer<'static>,
-    name: &ServerName<'_>,
-    now: SystemTime,
-    provider: &Arc<CryptoProvider>,
-) -> Result<(), rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.clone())?;
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()
-            .map_err(|problem| rustls::Error::General(problem.to_string()))?;
-    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
-    let now = UnixTime::since_unix_epoch(since_epoch.unwrap_or_default());
-    let leaf = pair.certified.end_entity_cert()?;
-    verifier
-        .verify_server_cert(leaf, &[], name, &[], now)
-        .map(drop)
-}
-
 /// Reads a file; `None` if there is none.
 fn present(path: &Path) -> Result<Option<Vec<u8>>, CertificateError> {
     match read(path) {
@@ -378,7 +349,12 @@ fn present(path: &Path) -> Result<Option<Vec<u8>>, CertificateError> {
     }
 }
 
-fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> Result<(), CertificateError> {
+/// Writes a file whole or not at all; nobody sees half of it, nor a key that others may read.
+pub(crate) fn write_atomically(
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+) -> Result<(), CertificateError> {
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
     let written = write_synced(&temporary, contents, mode)
         .and_then(|()| fs::rename(&temporary, path))

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::InconsistentKeys;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
@@ -96,6 +98,34 @@ impl Pair {
             certified: Arc::new(certified),
             not_after,
         })
+    }
+
+    /// Checks that a client accepts it at `now` that trusts these authorities and calls this name.
+    ///
+    /// # Errors
+    /// It does not; the error says why.
+    pub fn is_trusted(
+        &self,
+        authorities: &[CertificateDer<'static>],
+        name: &ServerName<'_>,
+        now: SystemTime,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<(), rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority.clone())?;
+        }
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .build()
+                .map_err(|problem| rustls::Error::General(problem.to_string()))?;
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
+        let now = UnixTime::since_unix_epoch(since_epoch.unwrap_or_default());
+        let leaf = self.certified.end_entity_cert()?;
+        let above = self.certified.cert.get(1..).unwrap_or_default();
+        verifier
+            .verify_server_cert(leaf, above, name, &[], now)
+            .map(drop)
     }
 
     /// Tells whether both hold the same chain.

@@ -90,7 +90,7 @@ fn export_all(documents: &Documents, args: &Args, problems: &mut Vec<Diagnostic>
 }
 
 /// Writes documents as YAML; lines stay whole, and texts of several lines stay such.
-fn yaml(documents: &[Value]) -> anyhow::Result<String> {
+pub(super) fn yaml(documents: &[Value]) -> anyhow::Result<String> {
     let mut options = serde_saphyr::SerializerOptions::default();
     options.folded_wrap_chars = usize::MAX;
     let mut text = String::new();

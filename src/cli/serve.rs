@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kube::Client;
+
 use super::{Exit, show};
 use crate::cluster::Cluster;
 use crate::cluster::connect::{ConnectError, connect};
@@ -17,6 +19,7 @@ use crate::serve::config::{
 };
 use crate::serve::policies::Policies;
 use crate::serve::shutdown::Signals;
+use crate::serve::steward::Management;
 use crate::serve::watch::{Source as Hints, Watch};
 use crate::serve::{Ended, Engine, Reload, ServeError, Server};
 use crate::sources;
@@ -47,6 +50,9 @@ Examples:
   Serve in a cluster, with the certificate of a mounted Secret:
     portcullis serve --listen :8443 --admin-listen :9090 --certs /etc/portcullis/certs
 
+  Serve in a cluster by a Service; the replicas make their certificate and register the webhook:
+    portcullis serve --listen :8443 --admin-listen :9090 --service policy/portcullis
+
   Serve as a file says:
     portcullis serve --config portcullis.yaml
 
@@ -56,6 +62,9 @@ Configuration:
     --listen              PORTCULLIS_LISTEN              listen
     --admin-listen        PORTCULLIS_ADMIN_LISTEN        adminListen
     --certs               PORTCULLIS_CERTS               certs
+    --service             PORTCULLIS_SERVICE             service
+    --certs-secret        PORTCULLIS_CERTS_SECRET        certsSecret
+    --url                 PORTCULLIS_URL                 url
     --mode                PORTCULLIS_MODE                mode
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
@@ -70,6 +79,7 @@ Configuration:
       meshery-replicas: {action: warn, settings: {minReplicas: 2}}
       mtls-strict: {mutate: true}            # or {enabled: false}
   These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
+    certsLifetime      2160h   of a certificate in a Secret, which is renewed a third of it before
     limits.connections 1024    open connections
     limits.handshake   5s      for the TLS handshake
     limits.headers     10s     for the headers of a request
@@ -97,6 +107,19 @@ pub struct Args {
     /// certificate in certs/dev]
     #[arg(long, value_name = "DIR")]
     certs: Option<String>,
+
+    /// The Service that API servers call. The webhook is registered for the policies in force, and its
+    /// certificate kept in a Secret [default: nothing is registered]
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    service: Option<String>,
+
+    /// The Secret with that certificate [default: portcullis-certs, beside the Service]
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    certs_secret: Option<String>,
+
+    /// Where API servers call if not by a Service: https://HOST:PORT; goes with --certs-secret
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 
     /// What violations lead to: enforce what the policies say, or audit: record, deny nothing
     /// [default: enforce]
@@ -187,10 +210,18 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
             return Ok(Exit::Unusable);
         }
     };
+    if config.place().is_some() && cluster.is_none() {
+        let message = "the webhook is to be registered, and no cluster was found";
+        let help = "name its kubeconfig with `--kubeconfig`, or leave `--service` and `--url` out";
+        show(&[Diagnostic::error("serve/cluster", message).help(help)]);
+        return Ok(Exit::Unusable);
+    }
+    let client = cluster.as_ref().map(|cluster| cluster.client());
     let admission = tokio::task::block_in_place(|| policies(config, cluster));
     let overview = admission.overview();
     let engine = Engine {
         reload: reload(&admission),
+        management: client.and_then(|client| management(config, client, &admission)),
         admission,
         changes,
     };
@@ -211,7 +242,7 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         address: server.address(),
         admin: server.admin_address(),
         authority: server.authority(),
-        certs: config.certs.directory(),
+        certs: &config.certs,
         mode: config.mode,
         overview: &overview,
         sample: sample.as_deref(),
@@ -249,8 +280,8 @@ fn sample(certs: &Certificates) -> Option<PathBuf> {
             let path = folder.join(SAMPLE_REVIEW_FILE);
             fs::write(&path, SAMPLE_REVIEW_TEXT).is_ok().then_some(path)
         }
-        // That folder is not ours.
-        Certificates::Mounted(_) => None,
+        // That folder is not ours, or there is none.
+        Certificates::Mounted(_) | Certificates::Secret(_) => None,
     }
 }
 
@@ -288,6 +319,23 @@ fn policies(config: &Config, cluster: Option<Arc<Cluster>>) -> Arc<Policies> {
         tracing::error!("policies have problems\n{problems}");
     }
     Arc::new(policies)
+}
+
+/// Returns what the server needs to manage itself, if it is to.
+fn management(config: &Config, client: Client, policies: &Arc<Policies>) -> Option<Management> {
+    let place = config.place()?;
+    let demand = {
+        let policies = Arc::clone(policies);
+        move || policies.demand()
+    };
+    Some(Management {
+        client,
+        namespace: place.namespace.clone()?,
+        place,
+        lifetime: config.certs_lifetime,
+        demand: Box::new(demand),
+        changes: policies.changes(),
+    })
 }
 
 /// Reloads the policies; a faulty one stays in force as it last was.
@@ -334,6 +382,9 @@ impl Args {
             ("listen", &self.listen),
             ("adminListen", &self.admin_listen),
             ("certs", &self.certs),
+            ("certsSecret", &self.certs_secret),
+            ("service", &self.service),
+            ("url", &self.url),
             ("mode", &self.mode),
             ("kubernetesVersion", &self.kubernetes_version),
             ("profile", &self.profile),
@@ -369,7 +420,7 @@ struct Welcome<'a> {
     address: SocketAddr,
     admin: SocketAddr,
     authority: Option<&'a Path>,
-    certs: &'a Path,
+    certs: &'a Certificates,
     mode: Mode,
     overview: &'a [String],
     sample: Option<&'a Path>,
@@ -401,7 +452,12 @@ impl Welcome<'_> {
         )?;
         match self.authority {
             Some(authority) => writeln!(text, "  CA           {}", authority.display())?,
-            None => writeln!(text, "  certificate  {}", self.certs.display())?,
+            None => match self.certs {
+                Certificates::Secret(name) => writeln!(text, "  certificate  the Secret {name}")?,
+                Certificates::Mounted(folder) | Certificates::Development(folder) => {
+                    writeln!(text, "  certificate  {}", folder.display())?;
+                }
+            },
         }
         for (at, line) in self.overview.iter().enumerate() {
             let title = if at == 0 { "policies" } else { "" };

@@ -48,6 +48,19 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<(Client, String)
     Ok(Some((client, address)))
 }
 
+/// Says what went wrong with a request, in the API server's words: those of a refusal name the account,
+/// the verb and the resource.
+pub fn described(problem: &kube::Error) -> String {
+    match problem {
+        kube::Error::Api(status) if status.code == 403 => format!(
+            "{}; `portcullis manifests` prints the roles that are needed",
+            status.message
+        ),
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 async fn find(kubeconfig: Option<&Path>) -> Result<Option<Config>, ConnectError> {
     let options = KubeConfigOptions::default();
     if let Some(path) = kubeconfig {

@@ -139,19 +139,32 @@ pub struct Validation {
 impl CompiledPolicy {
     /// Says whether some part of the policy cannot be used.
     pub fn is_faulty(&self) -> bool {
+        let mut expressions = self.expressions();
+        self.configuration_error.is_some() || expressions.any(|it| it.program.is_err())
+    }
+
+    /// Says whether an expression asks the authorizer.
+    pub fn asks_authorizer(&self) -> bool {
+        let slots = SLOTS.iter().enumerate();
+        let slots = slots.filter(|(_, (name, _))| name.starts_with("authorizer"));
+        let slots: Vec<usize> = slots.map(|(at, _)| at).collect();
+        let programs = self.expressions().flat_map(|it| &it.program);
+        let mut asked = programs.flat_map(|program| slots.iter().map(|at| program.reads(*at)));
+        asked.any(|is_read| is_read)
+    }
+
+    fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let named = self.match_conditions.iter().chain(&self.audit_annotations);
         let messages = self
             .validations
             .iter()
             .filter_map(|it| it.message_expression.as_ref());
-        self.configuration_error.is_some()
-            || named
-                .map(|it| &it.expression)
-                .chain(&self.variables)
-                .chain(self.validations.iter().map(|it| &it.expression))
-                .chain(messages)
-                .chain(&self.mutations)
-                .any(|expression| expression.program.is_err())
+        named
+            .map(|it| &it.expression)
+            .chain(&self.variables)
+            .chain(self.validations.iter().map(|it| &it.expression))
+            .chain(messages)
+            .chain(&self.mutations)
     }
 
     /// Returns what an error means.

@@ -1,6 +1,7 @@
 //! Keeps the served certificate current: reloads it when its files change, renews it when it is ours.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::config::Certificates;
 use super::watch::{Source, Watch};
 use crate::certs::authority::{self, Outcome};
+use crate::certs::pair::Pair;
 use crate::certs::resolver::Resolver;
 use crate::certs::{CertificateError, date, files};
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +38,8 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Makes or loads the certificate. Blocks.
+    ///
+    /// What is in a Secret comes later ([`Keeper::take`]).
     pub(super) fn open(
         source: Certificates,
         provider: Arc<CryptoProvider>,
@@ -43,15 +47,25 @@ impl Keeper {
     ) -> Result<Arc<Self>, CertificateError> {
         let now = SystemTime::now();
         issue_if_ours(&source, now, &provider)?;
-        let pair = files::load(source.directory(), now, &provider)?;
-        metrics.certificate_expires(pair.not_after);
+        let resolver = match source.directory() {
+            Some(directory) => {
+                let pair = files::load(directory, now, &provider)?;
+                metrics.certificate_expires(pair.not_after);
+                Resolver::new(pair)
+            }
+            None => Arc::default(),
+        };
         Ok(Arc::new(Keeper {
             source,
             provider,
-            resolver: Resolver::new(pair),
+            resolver,
             metrics,
             trouble: ArcSwapOption::empty(),
         }))
+    }
+
+    pub(super) fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
     }
 
     pub(super) fn resolver(&self) -> Arc<Resolver> {
@@ -60,8 +74,14 @@ impl Keeper {
 
     /// Says whether the certificate holds at `now`.
     pub(super) fn check(&self, now: SystemTime) -> Check {
-        let not_after = self.resolver.current().not_after;
         let trouble = self.trouble.load();
+        let Some(not_after) = self.resolver.current().map(|pair| pair.not_after) else {
+            let because = match &*trouble {
+                Some(trouble) => format!("there is none yet: {trouble}"),
+                None => "there is none yet".to_owned(),
+            };
+            return Check::new("certificate", Err(because));
+        };
         let detail = match &*trouble {
             Some(trouble) => format!(
                 "the last good one is served until {}; reload failed: {trouble}",
@@ -77,11 +97,17 @@ impl Keeper {
         Check::new("certificate", outcome)
     }
 
-    /// Starts to watch the files; the future returned follows them for good.
+    /// Starts to watch the files, if it is files; the future returned follows them for good.
     pub(super) async fn keep(self: Arc<Self>) -> impl Future<Output = ()> {
-        let folder = self.source.directory().to_owned();
-        let mut watch = Watch::start(vec![folder], Source::Notifications).await;
+        let folder = self.source.directory().map(Path::to_owned);
+        let watch = match folder {
+            Some(folder) => Some(Watch::start(vec![folder], Source::Notifications).await),
+            None => None,
+        };
         async move {
+            let Some(mut watch) = watch else {
+                return;
+            };
             let mut clock = tokio::time::interval(LOOK);
             clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -105,12 +131,26 @@ impl Keeper {
         } else {
             Ok(())
         };
-        let loaded =
-            renewed.and_then(|()| files::load(self.source.directory(), now, &self.provider));
+        let Some(directory) = self.source.directory() else {
+            return;
+        };
+        self.take(renewed.and_then(|()| files::load(directory, now, &self.provider)));
+    }
+
+    /// Says why there is no certificate yet, if there is none.
+    pub(super) fn lack(&self, because: String) {
+        if self.resolver.current().is_none() {
+            self.trouble.store(Some(Arc::new(because)));
+        }
+    }
+
+    /// Serves a certificate that was read, unless it is served already.
+    pub(super) fn take(&self, loaded: Result<Pair, CertificateError>) {
         let trouble = self.trouble.load_full();
         match loaded {
             Ok(pair) => {
-                if trouble.is_none() && pair.same_chain(&self.resolver.current()) {
+                let current = self.resolver.current();
+                if trouble.is_none() && current.is_some_and(|it| pair.same_chain(&it)) {
                     return;
                 }
                 let until = date(pair.not_after);

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cel::version::KubernetesVersion;
+use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::policy::overrides::Overrides;
+use crate::serve::registration::{CERTS_SECRET, Place, Target};
 use crate::telemetry::logs::LogConfig;
 use crate::text::{Source, Span, nearest};
 use crate::webhook::limits::Limits;
@@ -36,6 +38,14 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Where the certificate comes from.
     pub certs: Certificates,
+    /// The Secret that holds the certificate, instead of a folder.
+    pub certs_secret: Option<ObjectName>,
+    /// How long a certificate that is issued into a Secret lives.
+    pub certs_lifetime: Duration,
+    /// The Service that API servers are to call; the webhook is registered with it.
+    pub service: Option<ObjectName>,
+    /// Where API servers are to call instead of a Service.
+    pub url: Option<String>,
     /// What a violation leads to.
     pub mode: Mode,
     /// Files and folders of policies; empty means the built-in packs.
@@ -63,15 +73,36 @@ pub enum Certificates {
     Development(PathBuf),
     /// Read from this folder, which somebody else writes.
     Mounted(PathBuf),
+    /// Read from this Secret, which the replica that holds the Lease writes.
+    Secret(ObjectName),
 }
 
 impl Certificates {
-    /// Returns the folder.
-    pub fn directory(&self) -> &Path {
+    /// Returns the folder, if it is one.
+    pub fn directory(&self) -> Option<&Path> {
         match self {
-            Certificates::Development(directory) | Certificates::Mounted(directory) => directory,
+            Certificates::Development(directory) | Certificates::Mounted(directory) => {
+                Some(directory)
+            }
+            Certificates::Secret(_) => None,
         }
     }
+}
+
+/// Reads where API servers call: `https://HOST:PORT`.
+///
+/// # Errors
+/// It is something else.
+pub fn url(text: &str) -> Result<String, String> {
+    values::url(text)
+}
+
+/// Reads a mode.
+///
+/// # Errors
+/// There is no such mode.
+pub fn mode(text: &str) -> Result<Mode, String> {
+    keys::mode(text)
 }
 
 /// What a violation leads to.
@@ -121,6 +152,11 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             certs: Certificates::Development(PathBuf::from(DEVELOPMENT_CERTS)),
+            certs_secret: None,
+            // Ninety days, cert-manager's default duration.
+            certs_lifetime: Duration::from_secs(90 * 24 * 60 * 60),
+            service: None,
+            url: None,
             mode: Mode::default(),
             policies: Vec::new(),
             kubernetes_version: KubernetesVersion::default(),
@@ -131,6 +167,23 @@ impl Default for Config {
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),
         }
+    }
+}
+
+impl Config {
+    /// Returns what webhook configurations are to say, if they are to be written.
+    pub fn place(&self) -> Option<Place> {
+        let target = match (&self.service, &self.url) {
+            (_, Some(url)) => Target::Url(url.clone()),
+            (Some(service), None) => Target::Service(service.clone()),
+            (None, None) => return None,
+        };
+        let namespaced = self.service.as_ref().or(self.certs_secret.as_ref());
+        Some(Place {
+            namespace: namespaced.map(|it| it.namespace.clone()),
+            target,
+            mode: self.mode,
+        })
     }
 }
 
@@ -166,6 +219,7 @@ pub fn resolve(
         }
     }
     resolution.check_whole();
+    resolution.check_management();
     (resolution.config, resolution.findings)
 }
 
@@ -276,6 +330,52 @@ impl Resolution {
                 )
                 .help("raise `limits.bodies`, the size of all bodies together"),
             );
+        }
+    }
+}
+
+impl Resolution {
+    /// Checks what is said of certificates in a Secret and of registration, and finds the Secret.
+    fn check_management(&mut self) {
+        let config = &mut self.config;
+        let is_registered = config.service.is_some() || config.url.is_some();
+        if let (Certificates::Development(_), Some(service), None) =
+            (&config.certs, &config.service, &config.certs_secret)
+        {
+            config.certs_secret = Some(ObjectName {
+                namespace: service.namespace.clone(),
+                name: CERTS_SECRET.to_owned(),
+            });
+        }
+        let contradiction = match (&config.certs, &config.certs_secret) {
+            (Certificates::Mounted(_), Some(_)) => Some((
+                "`certs` and `certsSecret` both name a certificate",
+                "leave one of them out",
+            )),
+            _ if config.service.is_some() && config.url.is_some() => Some((
+                "`service` and `url` both say where API servers call",
+                "leave one of them out",
+            )),
+            (_, Some(_)) if !is_registered => Some((
+                "`certsSecret` is given, and nothing says by which name API servers call",
+                "name the Service with `service`, or the address with `url`",
+            )),
+            (_, None) if config.url.is_some() => Some((
+                "`url` is given without `certsSecret`",
+                "name a Secret for the certificate, beside which the Lease is kept; or print what is \
+                 to be registered with `portcullis manifests`",
+            )),
+            _ if is_registered && config.cluster == ClusterChoice::None => Some((
+                "the webhook is to be registered, but `cluster` is `none`",
+                "leave one of them out",
+            )),
+            _ => None,
+        };
+        if let Some((message, help)) = contradiction {
+            let finding = Diagnostic::error("config/contradiction", message);
+            self.findings.push(finding.help(help));
+        } else if let Some(secret) = &config.certs_secret {
+            config.certs = Certificates::Secret(secret.clone());
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
+use tokio::sync::watch as channel;
 
 use crate::admission::resources::Resources;
 use crate::admission::response::AdmissionResponse;
@@ -28,6 +29,7 @@ use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind, Policy
 use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
+use crate::serve::registration::Demand;
 use crate::sources::{self, Texts};
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
 use crate::webhook::permits;
@@ -47,6 +49,8 @@ pub struct Policies {
     loaded: ArcSwap<Loaded>,
     /// Answers what policies ask about the cluster; without it nothing is known.
     cluster: Option<Arc<Cluster>>,
+    /// Counts how often policies were loaded.
+    revision: channel::Sender<u64>,
 }
 
 /// What is known besides the policies.
@@ -65,6 +69,9 @@ struct Loaded {
     /// Policies in force as they were before, because what is written is faulty.
     kept: Vec<String>,
     problems: Vec<Diagnostic>,
+    /// Whether every source could be read, this time or once before: then what is not there was taken
+    /// away.
+    was_whole: bool,
 }
 
 impl Policies {
@@ -84,6 +91,7 @@ impl Policies {
             mode,
             loaded: ArcSwap::default(),
             cluster,
+            revision: channel::Sender::new(0),
         };
         policies.reload();
         policies
@@ -117,12 +125,26 @@ impl Policies {
             set: built.set,
             kept: built.kept,
             problems,
+            was_whole: previous.was_whole || texts.unread.is_empty(),
         };
         // Requests may still be decided by the policies of before.
         let kinds = kinds(&loaded.set);
         self.follow(&kinds.union(&kinds_before).cloned().collect());
         self.loaded.store(Arc::new(loaded));
         self.follow(&kinds);
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    /// Returns a channel that says when other policies are in force.
+    pub fn changes(&self) -> channel::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Returns what the policies in force ask to be called for; `None` as long as some source could
+    /// never be read, because what its policies ask for is not known.
+    pub fn demand(&self) -> Option<Demand> {
+        let loaded = self.loaded.load();
+        loaded.was_whole.then(|| Demand::of(&loaded.set))
     }
 
     fn follow(&self, kinds: &BTreeSet<ParamKind>) {
@@ -422,7 +444,7 @@ fn malformed(error: &ReviewError) -> Refusal {
 }
 
 /// The kinds of the cluster that policies about requests read; what others read need not be followed.
-fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
+pub(super) fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
     let policies = set.policies().iter();
     let policies = policies.filter(|it| it.policy.scope == PolicyScope::Request);
     let kinds = policies.flat_map(|compiled| {

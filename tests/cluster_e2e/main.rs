@@ -13,8 +13,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod balancer;
 mod follows;
 mod kinds;
+mod manages;
 
 use std::fs;
 use std::time::Duration;

@@ -7,12 +7,14 @@
     reason = "a test stops at what it does not expect; clippy knows that of test functions only"
 )]
 
+mod certs;
 mod check;
 mod corpus;
 mod export;
 mod fix;
 mod inputs;
 mod lint;
+mod manifests;
 mod new;
 mod sets;
 mod test;

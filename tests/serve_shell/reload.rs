@@ -235,6 +235,7 @@ async fn a_certificate_that_cannot_be_served_stops_the_start() {
         admission: crate::support::admission::Scripted::new(),
         changes: None,
         reload: Box::new(|| Ok(String::new())),
+        management: None,
     };
     let telemetry = portcullis::telemetry::metrics::Metrics::registry();
     let problem = portcullis::serve::Server::start(&config, engine, telemetry)

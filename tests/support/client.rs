@@ -204,8 +204,9 @@ pub(crate) async fn handshake(
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_file(authority).unwrap();
-    roots.add(certificate).unwrap();
+    for certificate in CertificateDer::pem_file_iter(authority).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)

@@ -57,6 +57,7 @@ impl Harness {
             admission: Arc::clone(&admission),
             changes: Some(changes),
             reload: reload(Arc::clone(&admission), config.policies.clone()),
+            management: None,
         };
         let server = Server::start(&config, engine, Metrics::registry())
             .await
@@ -65,7 +66,7 @@ impl Harness {
         Harness {
             address: server.address(),
             admin: server.admin_address(),
-            authority: config.certs.directory().join("ca.crt"),
+            authority: config.certs.directory().unwrap().join("ca.crt"),
             admission,
             signals,
             running: tokio::spawn(server.run(received)),

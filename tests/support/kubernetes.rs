@@ -49,7 +49,9 @@ impl ApiServer {
         let [port, etcd_port, peer_port] = free_ports();
         let certs = folder.path().join("certs");
         authority::ensure(&certs, SystemTime::now(), &tls::provider()).unwrap();
-        let tokens = "admin-token,admin,1,system:masters\njane-token,jane,2,developers\n";
+        let tokens = "admin-token,admin,1,system:masters\njane-token,jane,2,developers\n\
+                      portcullis-token,system:serviceaccount:policy:portcullis,3,\
+                      \"system:serviceaccounts,system:serviceaccounts:policy\"\n";
         fs::write(folder.path().join("tokens"), tokens).unwrap();
         let mut etcd = Command::new(programs.join("etcd"));
         let (client, peer) = (address(etcd_port), address(peer_port));

@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 31] = [
+pub(super) const CODES: [(&str, &str); 33] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -110,6 +110,14 @@ pub(super) const CODES: [(&str, &str); 31] = [
     (
         "manifest/no-crd",
         "What `--crds` names holds no CustomResourceDefinition.",
+    ),
+    (
+        "manifests/guessed-resource",
+        "A policy reads a kind that is not Kubernetes' own; its resource in a role is a guess.",
+    ),
+    (
+        "registration/never-called",
+        "A policy names a resource that no webhook configuration asks about, because a cluster needs it.",
     ),
     (
         "serve/cluster",

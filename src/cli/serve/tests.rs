@@ -43,12 +43,67 @@ fn every_flag_reaches_the_configuration() {
     assert!(findings.is_empty(), "{findings:?}");
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.admin_listen.port(), 2);
-    assert_eq!(config.certs.directory(), Path::new("c"));
+    assert_eq!(config.certs, Certificates::Mounted("c".into()));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.policies, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!(config.kubernetes_version.to_string(), "1.31");
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.log.format, logs::LogFormat::Json);
+}
+
+#[test]
+fn a_service_is_registered_with_a_certificate_beside_it() {
+    let args = parsed(&["--service", "policy/portcullis"]);
+    let (config, findings) = configuration(&args, Vec::new()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    let secret = "policy/portcullis-certs".parse().unwrap();
+    assert_eq!(config.certs, Certificates::Secret(secret));
+    let place = config.place().unwrap();
+    assert_eq!(place.namespace.as_deref(), Some("policy"));
+    assert_eq!(place.names()[0], "portcullis.policy.svc");
+
+    let args = parsed(&[
+        "--url",
+        "https://[::1]:8443",
+        "--certs-secret",
+        "policy/mine",
+    ]);
+    let (config, findings) = configuration(&args, Vec::new()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    let place = config.place().unwrap();
+    assert_eq!(
+        (place.namespace.as_deref(), place.names()),
+        (Some("policy"), vec!["::1".to_owned()])
+    );
+    let mounted = parsed(&["--service", "policy/portcullis", "--certs", "c"]);
+    let (config, findings) = configuration(&mounted, Vec::new()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(config.certs, Certificates::Mounted("c".into()));
+
+    for (arguments, expected) in [
+        (&["--certs-secret", "a/b"][..], "by which name"),
+        (
+            &["--certs-secret", "a/b", "--certs", "c", "--service", "a/b"],
+            "both name a certificate",
+        ),
+        (&["--url", "https://a"], "without `certsSecret`"),
+        (
+            &["--url", "https://a", "--service", "a/b"],
+            "both say where",
+        ),
+        (&["--service", "a/b", "--cluster", "none"], "is `none`"),
+        (&["--service", "a"], "no `NAMESPACE/NAME`"),
+        (&["--url", "http://a"], "no `https://HOST:PORT`"),
+        (&["--url", "https://a/path"], "no `https://HOST:PORT`"),
+        (&["--url", "https://me@a"], "no `https://HOST:PORT`"),
+    ] {
+        let (_, findings) = configuration(&parsed(arguments), Vec::new()).unwrap();
+        let said: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
+        assert!(
+            said.iter().any(|it| it.contains(expected)),
+            "{arguments:?}: {said:?}"
+        );
+    }
 }
 
 #[test]
@@ -107,7 +162,7 @@ fn the_welcome_can_be_pasted() {
         address: "0.0.0.0:8443".parse().unwrap(),
         admin: "127.0.0.1:9090".parse().unwrap(),
         authority: Some(Path::new("certs/dev/ca.crt")),
-        certs: Path::new("certs/dev"),
+        certs: &Certificates::Development("certs/dev".into()),
         mode: Mode::Enforce,
         overview: &[
             "meshery-replicas  three".to_owned(),
@@ -119,7 +174,7 @@ fn the_welcome_can_be_pasted() {
     let mounted = Welcome {
         address: "[::]:8443".parse().unwrap(),
         authority: None,
-        certs: Path::new("/certs"),
+        certs: &Certificates::Mounted("/certs".into()),
         mode: Mode::Audit,
         overview: &[],
         ..welcome

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::values::{address, amount, bytes, duration, duration_above_zero, one_of};
+use super::values::{address, amount, bytes, duration, duration_above_zero, one_of, url};
 use super::{Certificates, ClusterChoice, Config, Mode, VARIABLE_PREFIX};
 use crate::cel::version::KubernetesVersion;
+use crate::cluster::ObjectName;
 use crate::policy::overrides::Profile;
 use crate::telemetry::logs::{LogFormat, check_level};
 use crate::webhook::limits::MAX_TIMEOUT;
@@ -67,7 +69,7 @@ macro_rules! key {
 pub(super) const OVERRIDES: &str = "overrides";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 22] = [
+pub(super) static KEYS: [Key; 26] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -77,6 +79,19 @@ pub(super) static KEYS: [Key; 22] = [
         ..key!("certs", Some("certs"), path, |c, v| c.certs =
             Certificates::Mounted(v))
     },
+    key!(
+        "certsSecret",
+        Some("certs-secret"),
+        ObjectName::from_str,
+        |c, v| {
+            c.certs_secret = Some(v);
+        }
+    ),
+    key!("certsLifetime", lifetime, |c, v| c.certs_lifetime = v),
+    key!("service", Some("service"), ObjectName::from_str, |c, v| {
+        c.service = Some(v);
+    }),
+    key!("url", Some("url"), url, |c, v| c.url = Some(v)),
     key!("mode", Some("mode"), mode, |c, v| c.mode = v),
     Key {
         path: "policies",
@@ -146,11 +161,24 @@ fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
+pub(super) fn mode(text: &str) -> Result<Mode, String> {
     match text {
         "enforce" => Ok(Mode::Enforce),
         "audit" => Ok(Mode::Audit),
         _ => Err(one_of(text, &["enforce", "audit"])),
+    }
+}
+
+/// Shorter, and a replica that looks away for a moment would serve an expired certificate.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(10);
+/// Ten years; certificates that API servers trust should not outlive who remembers them.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration_above_zero(text)?;
+    match (SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
+        true => Ok(lifetime),
+        false => Err(format!("`{text}` is not between 10s and ten years, 87600h")),
     }
 }
 
@@ -179,7 +207,7 @@ fn streams(text: &str) -> Result<u32, String> {
     u32::try_from(amount(text)?).map_err(|_| format!("`{text}` is too many"))
 }
 
-fn timeout(text: &str) -> Result<std::time::Duration, String> {
+fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = duration_above_zero(text)?;
     if timeout > MAX_TIMEOUT {
         return Err(format!(

@@ -79,3 +79,17 @@ pub(super) fn one_of(text: &str, names: &[&str]) -> String {
         .unwrap_or_default();
     format!("`{text}` is none of {}{meant}", all.join(", "))
 }
+
+/// Reads where API servers call: `https://HOST:PORT`, to which paths are added.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let refused = || format!("`{text}` is no `https://HOST:PORT`");
+    let rest = text.strip_prefix("https://").ok_or_else(refused)?;
+    let rest = rest.trim_end_matches('/');
+    // What Kubernetes refuses in a `url`: apiserver `pkg/util/webhook/validation.go`,
+    // `ValidateWebhookURL`; the path is ours.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    match !rest.is_empty() && rest.chars().all(is_plain) {
+        true => Ok(format!("https://{rest}")),
+        false => Err(refused()),
+    }
+}

@@ -1,0 +1,218 @@
+//! The Lease by which one replica of several is known to be the one that writes.
+//!
+//! As client-go elects leaders (`tools/leaderelection/leaderelection.go`): clocks are not compared, each
+//! replica measures how long it has seen the same record; and every write names the version it was made
+//! of, so that of two that try at once one fails. A holder that cannot renew stops to be one before
+//! others may take over.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, Error};
+use tokio::sync::watch;
+
+use super::ObjectName;
+use super::connect::described;
+
+/// How long others wait for a holder that is gone; these are the values of Kubernetes' own controllers
+/// (component-base `config/v1alpha1/defaults.go`).
+const DURATION: Duration = Duration::from_secs(15);
+/// How long a holder is one after it last said so. What it has begun to write by then has ended before
+/// others take over: [`REQUEST`] is no longer than the difference.
+const HELD: Duration = Duration::from_secs(10);
+/// How often the Lease is renewed, or looked at.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long one request may take.
+pub const REQUEST: Duration = Duration::from_secs(5);
+
+/// Who may write, as far as this replica knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It was not asked yet.
+    Unasked,
+    /// This replica, until then.
+    Holder {
+        /// When that ends, unless it is renewed.
+        until: Instant,
+    },
+    /// Another one.
+    Other(String),
+    /// Nobody knows, and why.
+    Unknown(String),
+}
+
+impl Standing {
+    /// Says whether this replica may begin to write.
+    pub fn is_holder(&self) -> bool {
+        matches!(self, Standing::Holder { until } if Instant::now() < *until)
+    }
+}
+
+/// A candidate for a Lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: ObjectName,
+    identity: String,
+    /// The version of the record seen last, and since when.
+    seen: Option<(String, Instant)>,
+}
+
+impl Candidate {
+    /// Makes a candidate; its identity must be no other's, nor its own of before.
+    pub fn new(client: Client, name: ObjectName, identity: String) -> Self {
+        Candidate {
+            api: Api::namespaced(client, &name.namespace),
+            name,
+            identity,
+            seen: None,
+        }
+    }
+
+    /// Tries to hold the Lease, for good, and says how it stands.
+    pub async fn run(&mut self, standing: &watch::Sender<Standing>) {
+        loop {
+            let begun = Instant::now();
+            let tried = tokio::time::timeout(REQUEST, self.try_once(begun)).await;
+            let outcome =
+                tried.unwrap_or_else(|_| Err("the API server does not answer".to_owned()));
+            let next = match outcome {
+                Ok(next) => next,
+                // Whoever held it may go on for the rest of the time.
+                Err(problem) => match &*standing.borrow() {
+                    held if held.is_holder() => held.clone(),
+                    _ => Standing::Unknown(problem),
+                },
+            };
+            standing.send_if_modified(|current| {
+                announce(current, &next);
+                let is_new = *current != next;
+                *current = next;
+                is_new
+            });
+            tokio::time::sleep(RETRY.saturating_sub(begun.elapsed())).await;
+        }
+    }
+
+    /// Gives the Lease up, so that nobody has to wait for its end.
+    pub async fn release(&mut self) {
+        let released = async {
+            let mut lease = self.api.get(&self.name.name).await?;
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_ref() != Some(&self.identity) {
+                return Ok(());
+            }
+            spec.holder_identity = None;
+            self.replace(&lease).await.map(drop)
+        };
+        match tokio::time::timeout(REQUEST, released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => {
+                tracing::debug!("the lease is not given up: {}", described(&problem))
+            }
+            Err(_) => tracing::debug!("the lease is not given up in time"),
+        }
+    }
+
+    async fn try_once(&mut self, begun: Instant) -> Result<Standing, String> {
+        let lease = match self.api.get_opt(&self.name.name).await {
+            Ok(lease) => lease,
+            Err(problem) => return Err(described(&problem)),
+        };
+        let written = match lease {
+            None => {
+                let lease = self.lease(Lease::default(), 0);
+                self.api.create(&PostParams::default(), &lease).await
+            }
+            Some(lease) => {
+                if let Some(holder) = self.other_holder(&lease, begun) {
+                    return Ok(Standing::Other(holder));
+                }
+                let spec = lease.spec.clone().unwrap_or_default();
+                let transitions = spec.lease_transitions.unwrap_or_default();
+                let is_mine = spec.holder_identity.as_ref() == Some(&self.identity);
+                let transitions = transitions.saturating_add(i32::from(!is_mine));
+                self.replace(&self.lease(lease, transitions)).await
+            }
+        };
+        match written {
+            Ok(_) => Ok(Standing::Holder {
+                until: begun + HELD,
+            }),
+            // Another one was faster.
+            Err(Error::Api(status)) if status.code == 409 => {
+                Ok(Standing::Other("another replica".to_owned()))
+            }
+            Err(problem) => Err(described(&problem)),
+        }
+    }
+
+    /// Returns who holds the Lease, if it is another one whose time is not over.
+    fn other_holder(&mut self, lease: &Lease, now: Instant) -> Option<String> {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.filter(|it| !it.is_empty())?;
+        if holder == self.identity {
+            return None;
+        }
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == version => *since,
+            _ => {
+                self.seen = Some((version, now));
+                now
+            }
+        };
+        let duration = spec
+            .lease_duration_seconds
+            .and_then(|it| u64::try_from(it).ok());
+        let duration = duration.map_or(DURATION, Duration::from_secs);
+        (now < since + duration).then_some(holder)
+    }
+
+    fn lease(&self, lease: Lease, transitions: i32) -> Lease {
+        let spec = lease.spec.unwrap_or_default();
+        let now = MicroTime(Timestamp::now());
+        let is_mine = spec.holder_identity.as_ref() == Some(&self.identity);
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(self.name.name.clone()),
+                ..lease.metadata
+            },
+            spec: Some(LeaseSpec {
+                acquire_time: match is_mine {
+                    true => spec.acquire_time,
+                    false => Some(now.clone()),
+                },
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+                lease_transitions: Some(transitions),
+                renew_time: Some(now),
+                ..spec
+            }),
+        }
+    }
+
+    /// Writes over the version that was read, and no other.
+    async fn replace(&self, lease: &Lease) -> Result<Lease, Error> {
+        let parameters = PostParams::default();
+        self.api.replace(&self.name.name, &parameters, lease).await
+    }
+}
+
+/// Logs what has changed for whoever reads logs.
+fn announce(before: &Standing, after: &Standing) {
+    match (before, after) {
+        (Standing::Holder { .. }, Standing::Holder { .. }) => {}
+        (_, Standing::Holder { .. }) => tracing::info!("this replica holds the lease"),
+        (Standing::Holder { .. }, _) => tracing::warn!("this replica holds the lease no longer"),
+        (before, Standing::Unknown(problem)) if before != after => {
+            tracing::error!(problem, "the lease is not known");
+        }
+        (Standing::Unknown(_), Standing::Other(holder)) => {
+            tracing::info!(holder, "another replica holds the lease");
+        }
+        _ => {}
+    }
+}

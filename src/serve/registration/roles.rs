@@ -1,0 +1,142 @@
+//! What the server may do in the cluster: what its policies read, what it asks, and what it writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{CERTS_SECRET, NAME, labels, with};
+use crate::admission::resources::Resources;
+use crate::policy::model::{ParamKind, PolicyScope};
+use crate::policy::set::PolicySet;
+use crate::serve::policies::kinds;
+
+/// Who writes webhook configurations and certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Management {
+    /// The server itself, where they are made by somebody else and filled in by it.
+    Own,
+    /// Somebody else alone.
+    Others,
+}
+
+/// What the roles of a set of policies are.
+#[derive(Debug)]
+pub struct Roles {
+    /// Roles with their bindings.
+    pub objects: Vec<Value>,
+    /// Kinds whose plural is a guess, because they are not Kubernetes' own.
+    pub guessed: Vec<ParamKind>,
+}
+
+/// Returns roles that allow what the server does for these policies, verb for verb, bound to the
+/// account `portcullis` of the namespace it runs in; without a namespace nothing is bound.
+pub fn roles(set: &PolicySet, namespace: Option<&str>, management: Management) -> Roles {
+    let (mut rules, guessed) = reading(set);
+    if management == Management::Own {
+        rules.push(json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resourceNames": [NAME],
+            "verbs": ["patch"],
+        }));
+    }
+    let mut objects = vec![role("ClusterRole", None, rules)];
+    if let Some(namespace) = namespace {
+        objects.push(binding("ClusterRole", None, namespace));
+        if management == Management::Own {
+            objects.push(role("Role", Some(namespace), own_objects()));
+            objects.push(binding("Role", Some(namespace), namespace));
+        }
+    }
+    Roles { objects, guessed }
+}
+
+/// Rules for what policies read, and the kinds that had to be guessed.
+fn reading(set: &PolicySet) -> (Vec<Value>, Vec<ParamKind>) {
+    let mut guessed = Vec::new();
+    let mut by_group: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for kind in kinds(set) {
+        let resource = Resources::built_in().by_kind(&kind.api_version, &kind.kind);
+        if resource.provenance.is_guess() {
+            guessed.push(kind);
+        }
+        let resources = by_group.entry(resource.group).or_default();
+        resources.insert(resource.resource);
+    }
+    // Namespaces are followed for selectors and expressions; one too new to be known is asked for.
+    if let Some(core) = by_group.get_mut("") {
+        core.remove("namespaces");
+    }
+    let mut rules = vec![
+        json!({
+            "apiGroups": [""],
+            "resources": ["namespaces"],
+            "verbs": ["get", "list", "watch"],
+        }),
+        // What custom kinds look like.
+        json!({
+            "apiGroups": ["apiextensions.k8s.io"],
+            "resources": ["customresourcedefinitions"],
+            "verbs": ["list", "watch"],
+        }),
+    ];
+    let read = by_group
+        .into_iter()
+        .filter(|(_, resources)| !resources.is_empty());
+    rules.extend(read.map(|(group, resources)| {
+        json!({"apiGroups": [group], "resources": resources, "verbs": ["list", "watch"]})
+    }));
+    let about_requests = set.policies().iter();
+    let mut about_requests = about_requests.filter(|it| it.policy.scope == PolicyScope::Request);
+    if about_requests.any(|policy| policy.asks_authorizer()) {
+        rules.push(json!({
+            "apiGroups": ["authorization.k8s.io"],
+            "resources": ["subjectaccessreviews"],
+            "verbs": ["create"],
+        }));
+    }
+    (rules, guessed)
+}
+
+/// Rules for the Lease and the Secret. Who makes an object has no name to be held to.
+fn own_objects() -> Vec<Value> {
+    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+    let named = |rule: Value, name: &str| with(rule, "resourceNames", json!([name]));
+    let (secrets, leases) = (("", "secrets"), ("coordination.k8s.io", "leases"));
+    vec![
+        rule(secrets.0, secrets.1, &["create"]),
+        named(
+            rule(secrets.0, secrets.1, &["list", "update", "watch"]),
+            CERTS_SECRET,
+        ),
+        rule(leases.0, leases.1, &["create"]),
+        named(rule(leases.0, leases.1, &["get", "update"]), NAME),
+    ]
+}
+
+fn metadata(namespace: Option<&str>) -> Value {
+    let metadata = json!({"name": NAME, "labels": labels()});
+    match namespace {
+        Some(namespace) => with(metadata, "namespace", json!(namespace)),
+        None => metadata,
+    }
+}
+
+fn role(kind: &str, namespace: Option<&str>, rules: Vec<Value>) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": metadata(namespace),
+        "rules": rules,
+    })
+}
+
+fn binding(role: &str, namespace: Option<&str>, account_namespace: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": format!("{role}Binding"),
+        "metadata": metadata(namespace),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": account_namespace}],
+    })
+}

@@ -1,0 +1,396 @@
+//! What a replica does for all: the one that holds the Lease keeps the certificate and the webhook
+//! configurations, and every one serves what the Secret holds.
+//!
+//! Nothing is registered before the server has been called as API servers will call it, and nothing that
+//! could lock the cluster out ([`guards::holes`]). What is registered stays when a replica ends: the
+//! others answer. A replica that cannot reach the API server serves on with what it has.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use kube::Client;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::certificate::Keeper;
+use super::config::Certificates;
+use super::dial::dial;
+use super::registration::{Demand, NAME, Place, guards};
+use crate::certs::authority::CA_CERTIFICATE_FILE;
+use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
+use crate::cluster::ObjectName;
+use crate::cluster::connect::described;
+use crate::cluster::lease::{Candidate, REQUEST, Standing};
+use crate::cluster::secret::{self, Found, Version, Written};
+use crate::telemetry::metrics::Metrics;
+use crate::webhook::admission::Check;
+use crate::webhook::listener::{Stage, reached};
+
+/// Who owns the fields that are written.
+const FIELD_MANAGER: &str = "portcullis";
+/// How often, besides when something changes, everything is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often configurations are written that are as they should be: somebody may have changed them.
+const REPEAT: Duration = Duration::from_secs(10);
+/// The name in metrics.
+const KIND: &str = "registration";
+
+/// What a server needs that manages itself in a cluster.
+pub struct Management {
+    /// Leads to the cluster.
+    pub client: Client,
+    /// What is registered.
+    pub place: Place,
+    /// Where the Lease is.
+    pub namespace: String,
+    /// How long certificates live.
+    pub lifetime: Duration,
+    /// Returns what the policies in force ask for, once all of them could be read.
+    pub demand: Box<dyn Fn() -> Option<Demand> + Send + Sync>,
+    /// Says that the policies in force are others.
+    pub changes: watch::Receiver<u64>,
+}
+
+/// A replica among others.
+pub(super) struct Steward {
+    management: Management,
+    keeper: Arc<Keeper>,
+    /// Where the server listens.
+    address: SocketAddr,
+    certs: Certificates,
+    terms: Terms,
+    metrics: Metrics,
+    /// A word about what it does, or why it cannot.
+    state: ArcSwap<Result<String, String>>,
+}
+
+/// What the holder has written since it is one.
+#[derive(Default)]
+struct Work {
+    /// The configurations, and when they were written.
+    registered: Option<([Value; 2], Instant)>,
+    /// The bundle that API servers know, and since when at the latest.
+    published: Option<(String, Instant)>,
+}
+
+impl Work {
+    fn is_settled(&self, bundle: &str, settle: Duration) -> bool {
+        let published = self.published.as_ref();
+        published.is_some_and(|(known, since)| known == bundle && since.elapsed() >= settle)
+    }
+}
+
+impl Steward {
+    pub(super) fn new(
+        management: Management,
+        keeper: Arc<Keeper>,
+        (address, certs): (SocketAddr, Certificates),
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let terms = Terms {
+            names: management.place.names(),
+            lifetime: management.lifetime,
+        };
+        Arc::new(Steward {
+            management,
+            keeper,
+            address,
+            certs,
+            terms,
+            metrics,
+            state: ArcSwap::from_pointee(Ok("the lease is looked for".to_owned())),
+        })
+    }
+
+    /// Says what it does. That it cannot do so is no reason to send requests elsewhere.
+    pub(super) fn check(&self) -> Check {
+        let word = match &**self.state.load() {
+            Ok(word) => word.clone(),
+            Err(problem) => format!("cannot go on: {problem}"),
+        };
+        Check::new("registration", Ok(word))
+    }
+
+    /// Works until the server leaves, then lets another replica go on.
+    pub(super) async fn run(self: Arc<Self>, mut stage: watch::Receiver<Stage>) {
+        let client = self.management.client.clone();
+        let (found, seen) = watch::channel(Found::Unread);
+        let (standing, known) = watch::channel(Standing::Unasked);
+        let lease = ObjectName {
+            namespace: self.management.namespace.clone(),
+            name: NAME.to_owned(),
+        };
+        let mut candidate = Candidate::new(client.clone(), lease, self.identity());
+        let follow = async {
+            match &self.certs {
+                Certificates::Secret(name) => secret::follow(client, name.clone(), found).await,
+                Certificates::Development(_) | Certificates::Mounted(_) => {}
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = follow => {}
+            () = candidate.run(&standing) => {}
+            () = self.serve(seen.clone()) => {}
+            () = self.work(seen, known) => {}
+            () = reached(&mut stage, Stage::Leaving) => {}
+        }
+        candidate.release().await;
+    }
+
+    /// Names this replica; the same pod may start again while its last Lease still counts.
+    fn identity(&self) -> String {
+        let mut random = [0; 8];
+        // Without randomness there would have been no certificate.
+        let _ = self.keeper.provider().secure_random.fill(&mut random);
+        let host = std::env::var("HOSTNAME").unwrap_or_default();
+        format!("{host}_{:016x}", u64::from_be_bytes(random))
+    }
+
+    /// Serves what the Secret holds.
+    async fn serve(&self, mut seen: watch::Receiver<Found>) {
+        let Certificates::Secret(name) = &self.certs else {
+            return std::future::pending().await;
+        };
+        let origin = format!("{name}");
+        loop {
+            match seen.borrow_and_update().clone() {
+                Found::Present(version) => {
+                    let contents = Contents::from(version.keys);
+                    let provider = self.keeper.provider();
+                    let leaf = contents.leaf(Path::new(&origin), SystemTime::now(), provider);
+                    self.keeper.take(leaf);
+                }
+                Found::Unread => self
+                    .keeper
+                    .lack(format!("the Secret `{name}` is looked for")),
+                Found::Absent => self.keeper.lack(format!("there is no Secret `{name}`")),
+                Found::Unknown(problem) => {
+                    self.keeper
+                        .lack(format!("the Secret `{name}` is not known: {problem}"));
+                }
+            }
+            if seen.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Does what is to be done, as long as this replica holds the Lease.
+    async fn work(&self, mut seen: watch::Receiver<Found>, mut known: watch::Receiver<Standing>) {
+        let mut changes = self.management.changes.clone();
+        let look = LOOK.min(self.terms.lifetime / 24);
+        let mut work = Work::default();
+        loop {
+            let standing = known.borrow_and_update().clone();
+            let outcome = match &standing {
+                standing if standing.is_holder() => {
+                    let found = seen.borrow_and_update().clone();
+                    let done = self.step(&mut work, found, &known).await;
+                    done.map(|()| "this replica holds the lease".to_owned())
+                }
+                Standing::Holder { .. } => Ok("the lease is being renewed".to_owned()),
+                Standing::Unasked => Ok("the lease is looked for".to_owned()),
+                Standing::Other(holder) => Ok(format!("`{holder}` holds the lease")),
+                Standing::Unknown(problem) => Err(format!("the lease: {problem}")),
+            };
+            if !standing.is_holder() {
+                work = Work::default();
+            }
+            self.say(outcome);
+            tokio::select! {
+                Ok(()) = seen.changed() => {}
+                Ok(()) = known.changed() => {}
+                Ok(()) = changes.changed() => {}
+                () = tokio::time::sleep(look) => {}
+            }
+        }
+    }
+
+    fn say(&self, outcome: Result<String, String>) {
+        let before = self.state.load();
+        if **before == outcome {
+            return;
+        }
+        match (&**before, &outcome) {
+            (_, Err(problem)) => {
+                tracing::error!(problem, "certificates and webhooks are not kept");
+                self.metrics.reloaded(KIND, &outcome);
+            }
+            (Err(_), Ok(word)) => {
+                tracing::info!(word, "certificates and webhooks are kept again");
+                self.metrics.reloaded(KIND, &outcome);
+            }
+            (Ok(_), Ok(_)) => {}
+        }
+        self.state.store(Arc::new(outcome));
+    }
+
+    /// Looks at everything once and does at most one thing with the certificate.
+    async fn step(
+        &self,
+        work: &mut Work,
+        found: Found,
+        known: &watch::Receiver<Standing>,
+    ) -> Result<(), String> {
+        let bundle = match &self.certs {
+            Certificates::Secret(name) => {
+                let version = match found {
+                    Found::Unread => return Ok(()),
+                    Found::Unknown(problem) => {
+                        return Err(format!("the Secret `{name}`: {problem}"));
+                    }
+                    Found::Absent => None,
+                    Found::Present(version) => Some(version),
+                };
+                let keys = version.as_ref().map(|it| it.keys.clone());
+                let contents = Contents::from(keys.unwrap_or_default());
+                let is_ours = version.as_ref().is_none_or(|it| it.is_ours);
+                if is_ours
+                    && self
+                        .rotate(work, (name, version.as_ref()), &contents, known)
+                        .await?
+                {
+                    // The watch brings what was written.
+                    return Ok(());
+                }
+                if !self.is_served(&contents) {
+                    return Ok(());
+                }
+                contents.bundle().to_owned()
+            }
+            Certificates::Mounted(directory) | Certificates::Development(directory) => {
+                let path = directory.join(CA_CERTIFICATE_FILE);
+                let read = tokio::fs::read_to_string(&path).await;
+                read.map_err(|problem| {
+                    let path = path.display();
+                    format!("what API servers are to trust is not known: `{path}`: {problem}")
+                })?
+            }
+        };
+        // Whatever else lies there is not for everybody.
+        self.register(work, &only_certificates(&bundle), known)
+            .await
+    }
+
+    /// Takes the step that is due, if one is; says whether it has.
+    async fn rotate(
+        &self,
+        work: &Work,
+        (name, version): (&ObjectName, Option<&Version>),
+        contents: &Contents,
+        known: &watch::Receiver<Standing>,
+    ) -> Result<bool, String> {
+        let now = SystemTime::now();
+        let step = contents.due(&self.terms, now, self.keeper.provider());
+        let waits = matches!(step, Step::Switch { is_overdue: false })
+            && !work.is_settled(&only_certificates(contents.bundle()), self.terms.settle());
+        if step == Step::Keep || waits || !known.borrow().is_holder() {
+            return Ok(false);
+        }
+        let after = contents.after(&step, &self.terms, now);
+        let after = after.map_err(|problem| problem.to_string())?;
+        let client = self.management.client.clone();
+        let written = secret::write(client, name, after.keys(), version).await;
+        let written = written.map_err(|problem| format!("the Secret `{name}`: {problem}"))?;
+        if written == Written::Done {
+            match &step {
+                Step::Issue { because } => tracing::info!(%name, because, "certificate issued"),
+                Step::Stage => tracing::info!(%name, "the next certificate issued"),
+                Step::Switch { .. } => tracing::info!(%name, "the next certificate is served"),
+                Step::Retire => tracing::info!(%name, "expired authorities forgotten"),
+                Step::Keep => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Says whether this replica serves the leaf that these contents hold.
+    fn is_served(&self, contents: &Contents) -> bool {
+        let provider = self.keeper.provider();
+        let leaf = contents.leaf(Path::new(""), SystemTime::now(), provider);
+        let current = self.keeper.resolver().current();
+        leaf.is_ok_and(|leaf| current.is_some_and(|current| leaf.same_chain(&current)))
+    }
+
+    /// Writes the webhook configurations, if they are to be others or were not written for a while.
+    async fn register(
+        &self,
+        work: &mut Work,
+        bundle: &str,
+        known: &watch::Receiver<Standing>,
+    ) -> Result<(), String> {
+        let place = &self.management.place;
+        let Some(demand) = (self.management.demand)() else {
+            return Err("not all policies could be read yet; nothing is registered".to_owned());
+        };
+        let configurations = demand.configurations(place, Some(bundle));
+        if let Some((registered, at)) = &work.registered
+            && *registered == configurations
+            && at.elapsed() < REPEAT
+        {
+            return Ok(());
+        }
+        let name = self.terms.names.first().map_or("", String::as_str);
+        dial(self.address, name, bundle, self.keeper.provider()).await?;
+        let is_new =
+            work.registered.as_ref().map(|(registered, _)| registered) != Some(&configurations);
+        for configuration in &configurations {
+            let holes = guards::holes(configuration, place.namespace.as_deref());
+            if !holes.is_empty() {
+                return Err(format!(
+                    "this would lock the cluster out: {}",
+                    holes.join("; ")
+                ));
+            }
+            if !known.borrow().is_holder() {
+                return Ok(());
+            }
+            apply(self.management.client.clone(), configuration).await?;
+        }
+        if is_new {
+            let count: usize = configurations.iter().map(count).sum();
+            tracing::info!(webhooks = count, "registered");
+            for finding in demand.findings() {
+                tracing::warn!("{}", finding.message);
+            }
+        }
+        let now = Instant::now();
+        work.registered = Some((configurations, now));
+        if work
+            .published
+            .as_ref()
+            .is_none_or(|(published, _)| published != bundle)
+        {
+            work.published = Some((bundle.to_owned(), now));
+        }
+        Ok(())
+    }
+}
+
+fn count(configuration: &Value) -> usize {
+    configuration["webhooks"].as_array().map_or(0, Vec::len)
+}
+
+/// Writes one configuration by server-side apply: entries that it has no longer go.
+async fn apply(client: Client, configuration: &Value) -> Result<(), String> {
+    let kind = configuration["kind"].as_str().unwrap_or_default();
+    let group = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+    let plural = format!("{}s", kind.to_lowercase());
+    let resource = ApiResource::from_gvk_with_plural(&group, &plural);
+    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let patch = Patch::Apply(configuration);
+    let applied = api.patch(NAME, &parameters, &patch);
+    match tokio::time::timeout(REQUEST, applied).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(problem)) => Err(format!("the {kind} `{NAME}`: {}", described(&problem))),
+        Err(_) => Err("the API server does not answer".to_owned()),
+    }
+}

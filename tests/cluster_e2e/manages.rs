@@ -1,0 +1,571 @@
+//! The program as it keeps its certificate and registers itself, in the rights that `manifests` prints.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::Method;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind, TypeMeta};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::MutexGuard;
+use tokio::time::{Instant, sleep};
+
+use super::balancer::Balancer;
+use super::support::client::{Client as Direct, Http, Serves, ask};
+use super::support::eventually;
+use super::support::kubernetes::ApiServer;
+use super::support::process::{Launch, Process};
+use super::{ALONE, apply, namespace};
+
+/// Deployments need two replicas.
+const REPLICAS: &str = "// ---
+// name: replicas
+// match: {resources: [apps/v1/deployments]}
+// ---
+
+// @require at least two replicas
+object.spec.replicas >= 2
+";
+/// ConfigMaps need a name of their own.
+const NAMES: &str = "// ---
+// name: names
+// match: {resources: [v1/configmaps]}
+// ---
+
+// @require it is not called `forbidden`
+object.metadata.name != 'forbidden'
+";
+
+/// Replicas behind one address, in a cluster that calls them.
+struct World {
+    server: ApiServer,
+    admin: Client,
+    balancer: Balancer,
+    replicas: Vec<Process>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// Starts a cluster that grants what `manifests` prints for these policies, and no replica.
+    async fn start(policies: &[(&str, &str)]) -> World {
+        let alone = ALONE.lock().await;
+        let server = ApiServer::start().await;
+        let admin = server.client("admin").await;
+        for name in ["policy", "prod"] {
+            apply(&admin, &namespace(name, "test")).await;
+        }
+        for object in manifests(policies, &["--service", "policy/portcullis"]) {
+            // The API server tells who may do what within a moment.
+            apply(&admin, &object).await;
+        }
+        World {
+            balancer: Balancer::start().await,
+            server,
+            admin,
+            replicas: Vec::new(),
+            _alone: alone,
+        }
+    }
+
+    fn launch(&self, policies: &[(&str, &str)], user: &str) -> Launch {
+        let kubeconfig = self.server.kubeconfig(user);
+        let url = format!("https://localhost:{}", self.balancer.address.port());
+        Launch::new()
+            .policies(policies)
+            .args(["--kubeconfig", kubeconfig.to_str().unwrap()])
+            .args(["--url", &url, "--certs-secret", "policy/portcullis-certs"])
+    }
+
+    /// Adds a replica and waits until it is ready.
+    async fn add(&mut self, launch: Launch) {
+        let process = launch.start().await;
+        eventually("the replica is ready", || async {
+            let answer = ask(process.admin, Method::GET, "/readyz").await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+        self.replicas.push(process);
+        self.balance();
+    }
+
+    fn balance(&self) {
+        self.balancer
+            .send_to(self.replicas.iter().map(Serves::address));
+    }
+
+    /// Tries to create an object; returns why it is refused, or an empty text.
+    async fn create(&self, object: &Value) -> String {
+        create(&self.admin, object).await
+    }
+
+    async fn until(&self, object: &Value, words: &str) {
+        eventually(words, || async {
+            let said = self.create(object).await;
+            let holds = if words.is_empty() {
+                said.is_empty()
+            } else {
+                said.contains(words)
+            };
+            holds.then_some(())
+        })
+        .await;
+    }
+
+    async fn configuration(&self) -> ValidatingWebhookConfiguration {
+        let api: Api<ValidatingWebhookConfiguration> = Api::all(self.admin.clone());
+        api.get("portcullis").await.unwrap()
+    }
+
+    async fn holder(&self) -> String {
+        let api: Api<Lease> = Api::namespaced(self.admin.clone(), "policy");
+        let lease = api.get("portcullis").await.unwrap();
+        lease.spec.unwrap().holder_identity.unwrap_or_default()
+    }
+
+    /// Returns the replica that says that it holds the Lease.
+    async fn holding(&self) -> usize {
+        eventually("a replica holds the lease", || async {
+            for (at, replica) in self.replicas.iter().enumerate() {
+                let said = ask(replica.admin, Method::GET, "/readyz?verbose").await;
+                if said.text().contains("this replica holds the lease") {
+                    return Some(at);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    async fn secret(&self) -> Secret {
+        let api: Api<Secret> = Api::namespaced(self.admin.clone(), "policy");
+        api.get("portcullis-certs").await.unwrap()
+    }
+}
+
+async fn create(client: &Client, object: &Value) -> String {
+    let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
+    let kind = GroupVersionKind::try_from(&types).unwrap();
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let parameters = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let object = serde_json::from_value(object.clone()).unwrap();
+    match api.create(&parameters, &object).await {
+        Ok(_) => String::new(),
+        Err(problem) => problem.to_string(),
+    }
+}
+
+/// Runs `portcullis manifests` and returns what it prints.
+fn manifests(policies: &[(&str, &str)], args: &[&str]) -> Vec<Value> {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in policies {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["manifests", "--policies"])
+        .arg(folder.path())
+        .args(args)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let source = portcullis::text::Source::new("manifests", text);
+    let stream = portcullis::text::yaml::parse_stream(&source);
+    stream.documents.iter().map(|it| it.to_json()).collect()
+}
+
+fn deployment(namespace: &str, replicas: u8) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": "web"}]},
+            },
+        },
+    })
+}
+
+fn named(api_version: &str, kind: &str, namespace: Option<&str>) -> Value {
+    let mut object = json!({
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": "forbidden"},
+    });
+    if let Some(namespace) = namespace {
+        object["metadata"]["namespace"] = json!(namespace);
+    }
+    object
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn replicas_register_themselves_and_follow_their_policies() {
+    let policies = [("replicas.cel", REPLICAS)];
+    let mut world = World::start(&policies).await;
+    for _ in 0..2 {
+        world.add(world.launch(&policies, "portcullis")).await;
+    }
+    world
+        .until(&deployment("prod", 1), "at least two replicas")
+        .await;
+    assert_eq!(world.create(&deployment("prod", 2)).await, "");
+    for excluded in ["policy", "kube-system"] {
+        assert_eq!(world.create(&deployment(excluded, 1)).await, "");
+    }
+    let forbidden = named("v1", "ConfigMap", Some("prod"));
+    assert_eq!(world.create(&forbidden).await, "");
+    let configuration = world.configuration().await;
+    let managers = configuration.metadata.managed_fields.unwrap();
+    assert!(
+        managers
+            .iter()
+            .any(|it| it.manager.as_deref() == Some("portcullis")),
+        "{managers:?}"
+    );
+
+    // Policies change at every replica; the one that holds the Lease registers their rules.
+    for replica in &world.replicas {
+        std::fs::write(replica.policy("names.cel"), NAMES).unwrap();
+    }
+    world
+        .until(&forbidden, "it is not called `forbidden`")
+        .await;
+    for replica in &world.replicas {
+        std::fs::remove_file(replica.policy("replicas.cel")).unwrap();
+    }
+    world.until(&deployment("prod", 1), "").await;
+    eventually("the rules are those of the policies left", || async {
+        let webhooks = world.configuration().await.webhooks.unwrap();
+        let rules: Vec<_> = webhooks
+            .into_iter()
+            .flat_map(|it| it.rules.unwrap())
+            .collect();
+        let resources: Vec<_> = rules
+            .into_iter()
+            .flat_map(|it| it.resources.unwrap())
+            .collect();
+        (resources == ["configmaps"]).then_some(())
+    })
+    .await;
+
+    // Who deletes the configuration switches the webhook off: the role does not let it be made again.
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
+    api.delete("portcullis", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.until(&forbidden, "").await;
+    let holding = world.holding().await;
+    let holding = world.replicas[holding].admin;
+    eventually("what is missing is said", || async {
+        let said = ask(holding, Method::GET, "/readyz?verbose").await;
+        let words = r#"cannot create resource "validatingwebhookconfigurations""#;
+        (said.status == 200 && said.text().contains(words)).then_some(())
+    })
+    .await;
+    assert_eq!(world.create(&forbidden).await, "");
+    for object in manifests(&policies, &["--service", "policy/portcullis"]) {
+        apply(&world.admin, &object).await;
+    }
+    world
+        .until(&forbidden, "it is not called `forbidden`")
+        .await;
+
+    // Nothing goes when replicas end.
+    for replica in std::mem::take(&mut world.replicas) {
+        let log = replica.log();
+        let unexpected = log
+            .lines()
+            .filter(|line| line.contains("ERROR") && !line.contains("cannot create"));
+        assert_eq!(unexpected.count(), 0, "{log}");
+        replica.stop().await;
+    }
+    assert_eq!(world.configuration().await.webhooks.unwrap().len(), 1);
+    assert_eq!(world.holder().await, "", "the lease is given up");
+    let said = world.create(&forbidden).await;
+    assert!(said.contains("failed calling webhook"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn what_a_cluster_lives_on_is_never_asked_about() {
+    // Denies everything; when it cannot be asked, everything is denied, too.
+    let everything = json!([{
+        "apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"],
+    }]);
+    let documents = [
+        (
+            "ValidatingAdmissionPolicy",
+            json!({
+                "matchConstraints": {"resourceRules": everything},
+                "validations": [{"expression": "false", "message": "nothing is allowed"}],
+            }),
+        ),
+        (
+            "ValidatingAdmissionPolicyBinding",
+            json!({"policyName": "all", "validationActions": ["Deny"]}),
+        ),
+    ];
+    let documents = documents.map(|(kind, spec)| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+            "metadata": {"name": "all"}, "spec": spec,
+        })
+        .to_string()
+    });
+    let text = documents.join("\n---\n");
+    let policies = [("all.yaml", &*text)];
+    let mut world = World::start(&policies).await;
+    world.add(world.launch(&policies, "portcullis")).await;
+    let ordinary = named("v1", "ConfigMap", Some("prod"));
+    world.until(&ordinary, "nothing is allowed").await;
+    let cluster_role = named("rbac.authorization.k8s.io/v1", "ClusterRole", None);
+    assert!(
+        world
+            .create(&cluster_role)
+            .await
+            .contains("nothing is allowed")
+    );
+    let mut event = named("v1", "Event", Some("prod"));
+    event["involvedObject"] = json!({"namespace": "prod"});
+    let mut other_event = named("events.k8s.io/v1", "Event", Some("prod"));
+    other_event["regarding"] = json!({"namespace": "prod"});
+    other_event["eventTime"] = json!("2026-01-01T00:00:00.000000Z");
+    other_event["reportingController"] = json!("example.org/a");
+    other_event["reportingInstance"] = json!("a");
+    other_event["action"] = json!("a");
+    other_event["reason"] = json!("a");
+    other_event["type"] = json!("Normal");
+    let mut token_review = named("authentication.k8s.io/v1", "TokenReview", None);
+    token_review["spec"] = json!({"token": "a"});
+    let mut access_review = named("authorization.k8s.io/v1", "SelfSubjectAccessReview", None);
+    access_review["spec"] = json!({"nonResourceAttributes": {"path": "/", "verb": "get"}});
+    let vital = [
+        named("coordination.k8s.io/v1", "Lease", Some("prod")),
+        named("v1", "Node", None),
+        named("storage.k8s.io/v1", "CSINode", None),
+        event,
+        other_event,
+        token_review,
+        access_review,
+        named(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingWebhookConfiguration",
+            None,
+        ),
+        named("v1", "ConfigMap", Some("kube-system")),
+        named("v1", "ConfigMap", Some("policy")),
+    ];
+    for object in &vital {
+        let mut object = object.clone();
+        if object["spec"].is_object() {
+            // Nothing of a review is kept.
+            object["metadata"] = json!({});
+        }
+        if object["kind"] == "CSINode" {
+            object["spec"] = json!({"drivers": []});
+        }
+        assert_eq!(world.create(&object).await, "", "{object}");
+    }
+    // Nobody answers any more: the same holds, and the API server starts again.
+    let replica = world.replicas.pop().unwrap();
+    replica.signal("-KILL");
+    world.balancer.send_to([]);
+    world.server.stop();
+    world.server.resume().await;
+    let said = world.create(&ordinary).await;
+    assert!(said.contains("failed calling webhook"), "{said}");
+    assert_eq!(world.create(&vital[0]).await, "");
+    assert_eq!(world.create(&vital[9]).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn no_request_fails_while_certificates_follow_each_other() {
+    const LIFETIME: Duration = Duration::from_secs(36);
+    let policies = [("replicas.cel", REPLICAS)];
+    let mut world = World::start(&policies).await;
+    for _ in 0..2 {
+        let launch = world.launch(&policies, "portcullis");
+        world
+            .add(launch.env("PORTCULLIS_CERTS_LIFETIME", "36s"))
+            .await;
+    }
+    world
+        .until(&deployment("prod", 1), "at least two replicas")
+        .await;
+    let world = Arc::new(world);
+    let (ended, asked) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let load = {
+        let (world, ended, asked) = (Arc::clone(&world), Arc::clone(&ended), Arc::clone(&asked));
+        tokio::spawn(async move {
+            while !ended.load(Ordering::Relaxed) {
+                let said = world.create(&deployment("prod", 1)).await;
+                assert!(said.contains("at least two replicas"), "{said}");
+                assert_eq!(world.create(&deployment("prod", 2)).await, "");
+                asked.fetch_add(2, Ordering::Relaxed);
+            }
+        })
+    };
+    // API servers keep their connections: fresh ones to each replica, with the bundle that is registered.
+    let (mut leaves, mut bundles, mut connections) = (Vec::new(), Vec::new(), 0);
+    let folder = TempDir::new().unwrap();
+    let authority: PathBuf = folder.path().join("ca.crt");
+    let begun = Instant::now();
+    while begun.elapsed() < LIFETIME * 2 + Duration::from_secs(10) {
+        let configuration = world.configuration().await;
+        let config = &configuration.webhooks.unwrap()[0].client_config;
+        let bundle = config.ca_bundle.clone().unwrap().0;
+        std::fs::write(&authority, &bundle).unwrap();
+        for replica in &world.replicas {
+            let address = replica.address();
+            let direct = Direct::try_connect(address, &authority, Http::One).await;
+            let leaf = direct
+                .unwrap_or_else(|problem| panic!("{problem}: {}", replica.log()))
+                .leaf;
+            connections += 1;
+            if !leaves.contains(&leaf) {
+                leaves.push(leaf);
+            }
+        }
+        if bundles.last() != Some(&bundle) {
+            bundles.push(bundle);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    ended.store(true, Ordering::Relaxed);
+    load.await.unwrap();
+    let asked = asked.load(Ordering::Relaxed);
+    println!(
+        "{} leaves, {} bundles, {asked} requests, {connections} connections, none failed",
+        leaves.len(),
+        bundles.len()
+    );
+    assert!(leaves.len() >= 3 && bundles.len() >= 4 && asked > 50);
+    let keys: Vec<String> = world.secret().await.data.unwrap().into_keys().collect();
+    assert!(!keys.contains(&"ca.key".to_owned()), "{keys:?}");
+    for replica in &world.replicas {
+        assert!(!replica.log().contains("PRIVATE KEY"), "{}", replica.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn another_replica_goes_on_where_the_holder_was_killed() {
+    let policies = [("replicas.cel", REPLICAS)];
+    let mut world = World::start(&policies).await;
+    for _ in 0..2 {
+        world.add(world.launch(&policies, "portcullis")).await;
+    }
+    world
+        .until(&deployment("prod", 1), "at least two replicas")
+        .await;
+    let before = world.holder().await;
+    let mut killed = {
+        let at = world.holding().await;
+        world.replicas.remove(at)
+    };
+    killed.signal("-KILL");
+    killed.ended().await;
+    world.balance();
+    let begun = Instant::now();
+    assert_eq!(world.holding().await, 0);
+    println!("taken over after {:?}", begun.elapsed());
+    assert_ne!(world.holder().await, before);
+    std::fs::write(world.replicas[0].policy("names.cel"), NAMES).unwrap();
+    let forbidden = named("v1", "ConfigMap", Some("prod"));
+    world
+        .until(&forbidden, "it is not called `forbidden`")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn what_is_missing_is_said() {
+    let policies = [("replicas.cel", REPLICAS)];
+    let world = World::start(&policies).await;
+    // She may do nothing.
+    let process = world.launch(&policies, "jane").start().await;
+    let said = eventually("the missing rights are named", || async {
+        let answer = ask(process.admin, Method::GET, "/readyz?verbose").await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        let said = answer.text().to_owned();
+        (said.contains(r#"cannot list resource "secrets""#) && said.contains("the lease:"))
+            .then_some(said)
+    })
+    .await;
+    for words in [
+        r#"User "jane" cannot list resource "secrets" in API group "" in the namespace "policy""#,
+        r#"cannot get resource "leases" in API group "coordination.k8s.io""#,
+        "`portcullis manifests` prints the roles",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
+    let filled = api
+        .get("portcullis")
+        .await
+        .unwrap()
+        .webhooks
+        .unwrap_or_default();
+    assert!(
+        filled.is_empty(),
+        "nothing is registered before it can be called"
+    );
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn a_certificate_of_somebody_else_is_served_and_left_alone() {
+    let policies = [("replicas.cel", REPLICAS)];
+    let mut world = World::start(&policies).await;
+    let names = ["localhost".to_owned()];
+    let now = std::time::SystemTime::now();
+    let issued = portcullis::certs::issue::issue(&names, now, Duration::from_secs(3600)).unwrap();
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "portcullis-certs", "namespace": "policy"},
+        "type": "kubernetes.io/tls",
+        "stringData": {
+            "tls.crt": issued.certificate,
+            "tls.key": issued.key,
+            "ca.crt": issued.authority,
+        },
+    });
+    apply(&world.admin, &secret).await;
+    let before = world.secret().await;
+    world.add(world.launch(&policies, "portcullis")).await;
+    world
+        .until(&deployment("prod", 1), "at least two replicas")
+        .await;
+    let bundle = world.configuration().await.webhooks.unwrap()[0]
+        .client_config
+        .ca_bundle
+        .clone();
+    assert_eq!(bundle.unwrap().0, issued.authority.as_bytes());
+    assert_eq!(world.secret().await, before);
+}

@@ -1,0 +1,176 @@
+//! `manifests`: what `serve` needs in a cluster.
+
+use portcullis::text::{Source, yaml};
+use serde_json::{Value, json};
+
+use super::{Folder, REPLICAS};
+
+const READS: &str = "// ---
+// name: reads
+// match: {resources: [v1/pods, coordination.k8s.io/v1/leases]}
+// failurePolicy: Ignore
+// reads: [v1/ConfigMap, autoscaling/v2/HorizontalPodAutoscaler, example.org/v1/Limit]
+// ---
+
+// @require the requester may
+authorizer.group('').resource('pods').check('get').allowed() && cluster.list('v1', 'ConfigMap', '').size() > 0
+";
+
+fn printed(folder: &Folder, line: &str) -> (Vec<Value>, String) {
+    let output = folder.run(line);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let stream = yaml::parse_stream(&Source::new("out.yaml", output.out));
+    let objects = stream.documents.iter().map(|it| it.to_json()).collect();
+    (objects, output.err)
+}
+
+fn of_kind<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
+    let found = objects.iter().find(|it| it["kind"] == kind);
+    found.unwrap_or_else(|| panic!("no {kind} in {objects:?}"))
+}
+
+#[test]
+fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("p/reads.cel", READS)]);
+    let (objects, said) = printed(
+        &folder,
+        "manifests --policies p --service policy/portcullis",
+    );
+    let kinds: Vec<_> = objects
+        .iter()
+        .map(|it| it["kind"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+        "RoleBinding",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+    ];
+    assert_eq!(kinds, expected);
+    assert!(
+        of_kind(&objects, "ValidatingWebhookConfiguration")
+            .get("webhooks")
+            .is_none()
+    );
+    let configurations = json!([
+        "mutatingwebhookconfigurations",
+        "validatingwebhookconfigurations"
+    ]);
+    assert_eq!(
+        of_kind(&objects, "ClusterRole")["rules"],
+        json!([
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+            {
+                "apiGroups": ["apiextensions.k8s.io"],
+                "resources": ["customresourcedefinitions"],
+                "verbs": ["list", "watch"],
+            },
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["example.org"], "resources": ["limits"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
+            {
+                "apiGroups": ["admissionregistration.k8s.io"],
+                "resources": configurations,
+                "resourceNames": ["portcullis"],
+                "verbs": ["patch"],
+            },
+        ])
+    );
+    assert!(
+        said.contains("the resource of the kind `Limit` of `example.org/v1` is a guess"),
+        "{said}"
+    );
+    assert!(
+        said.contains("`reads` is never asked about `leases.coordination.k8s.io`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn with_an_authority_the_configurations_are_whole() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("p/reads.cel", READS)]);
+    assert_eq!(
+        folder
+            .run("certs issue --dns portcullis.policy.svc --dir c")
+            .code,
+        Some(0)
+    );
+    let line = "manifests --policies p --service policy/portcullis --ca c/ca.crt";
+    let (objects, _) = printed(&folder, line);
+    let webhooks = of_kind(&objects, "ValidatingWebhookConfiguration")["webhooks"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let shown: Vec<String> = webhooks
+        .iter()
+        .map(|it| format!("{} {}", it["name"], it["failurePolicy"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            r#""validate.portcullis.dev" "Fail""#,
+            r#""validate-ignore.portcullis.dev" "Ignore""#
+        ]
+    );
+    let service =
+        json!({"namespace": "policy", "name": "portcullis", "path": "/validate", "port": 443});
+    assert_eq!(webhooks[0]["clientConfig"]["service"], service);
+    assert!(
+        webhooks[0]["clientConfig"]["caBundle"]
+            .as_str()
+            .unwrap()
+            .len()
+            > 100
+    );
+    let roles = objects.iter().filter(|it| it["kind"] == "Role").count();
+    assert_eq!(roles, 0, "it writes nothing");
+    // The same words each time.
+    assert_eq!(folder.run(line).out, folder.run(line).out);
+    let (objects, _) = printed(
+        &folder,
+        "manifests --policies p --url https://10.0.0.1:8443 --namespace policy",
+    );
+    let webhook = &of_kind(&objects, "ValidatingWebhookConfiguration")["webhooks"][0];
+    assert_eq!(
+        webhook["clientConfig"],
+        json!({"url": "https://10.0.0.1:8443/validate"})
+    );
+    let excluded = &webhook["namespaceSelector"]["matchExpressions"][0]["values"];
+    assert_eq!(*excluded, json!(["kube-system", "policy"]));
+}
+
+#[test]
+fn what_cannot_be_used_is_refused() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("empty", "")]);
+    assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));
+    for (line, words) in [
+        ("manifests --policies p", "--service"),
+        ("manifests --policies p --service a", "no `NAMESPACE/NAME`"),
+        (
+            "manifests --policies p --url http://a",
+            "no `https://HOST:PORT`",
+        ),
+        (
+            "manifests --policies p --service a/b --ca c/tls.key",
+            "holds a private key",
+        ),
+        (
+            "manifests --policies p --service a/b --ca empty",
+            "holds no certificate",
+        ),
+        ("manifests --policies none --service a/b", "none"),
+    ] {
+        let output = folder.run(line);
+        assert_eq!(output.code, Some(2), "{line}: {}", output.err);
+        assert!(output.err.contains(words), "{line}: {}", output.err);
+        assert!(
+            !output.err.contains("BEGIN"),
+            "no key is shown: {}",
+            output.err
+        );
+        assert_eq!(output.out, "", "{line}");
+    }
+}
