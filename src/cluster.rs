@@ -9,6 +9,7 @@ pub mod connect;
 pub mod definitions;
 pub mod lease;
 mod names;
+pub mod published;
 pub mod secret;
 pub mod view;
 
@@ -21,7 +22,7 @@ use tokio::runtime::Handle;
 
 use crate::admission::review::AdmissionRequest;
 use crate::policy::model::ParamKind;
-pub use names::ObjectName;
+pub use names::{ObjectName, is_name};
 
 use access::{Answers, Asker};
 use cache::Cache;

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::certs::CertificateError;
 use crate::certs::authority::CA_CERTIFICATE_FILE;
+use crate::cluster::published::Published;
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::{Admission, Check};
 use crate::webhook::limits::ConnectionLimits;
@@ -46,6 +47,8 @@ pub struct Engine<A> {
     /// Says when to reload; started before the policies were read, so that no change is lost in
     /// between. Without it nothing is ever reloaded.
     pub changes: Option<Watch>,
+    /// What is published in the cluster besides, and also says when to reload.
+    pub published: Option<Arc<Published>>,
     /// Reads the policies again and swaps them; returns a summary for the log. An error says in one
     /// line what could not be taken over; that stays as it was. Called on a thread that may block,
     /// one call at a time.
@@ -143,8 +146,9 @@ impl Server {
         let reloader = Reloader::new(engine.reload, metrics.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&keeper).keep().await);
-        if let Some(changes) = engine.changes {
-            tasks.spawn(Arc::clone(&reloader).follow(changes));
+        let published = engine.published;
+        if engine.changes.is_some() || published.is_some() {
+            tasks.spawn(Arc::clone(&reloader).follow(engine.changes, published.clone()));
         }
 
         let steward = engine.management.map(|management| {
@@ -159,6 +163,7 @@ impl Server {
                     keeper.check(std::time::SystemTime::now()),
                     reloader.check(),
                 ];
+                checks.extend(published.as_ref().map(|it| reloader.check_published(it)));
                 checks.extend(steward.as_ref().map(|steward| steward.check()));
                 checks
             }

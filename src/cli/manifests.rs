@@ -10,7 +10,7 @@ use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::serve::config::{self, Mode};
 use crate::serve::registration::guards::holes;
-use crate::serve::registration::roles::{Management, Roles, roles};
+use crate::serve::registration::roles::{Management, Namespaces, Roles, roles};
 use crate::serve::registration::{Demand, Place, Target, empty_configurations};
 use crate::sources;
 
@@ -54,8 +54,13 @@ pub struct Args {
     ca: Option<PathBuf>,
 
     /// The namespace that the webhook runs in [default: that of the Service]
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = config::namespace)]
     namespace: Option<String>,
+
+    /// The namespace whose ConfigMaps hold policies for `serve --policy-namespace`; what those read is
+    /// not known here
+    #[arg(long, value_name = "NAMESPACE", value_parser = config::namespace)]
+    policy_namespace: Option<String>,
 
     /// What violations lead to: enforce, or audit: then a webhook that does not answer denies nothing
     /// either
@@ -103,7 +108,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let holes = holes(configuration, place.namespace.as_deref());
         anyhow::ensure!(holes.is_empty(), "{}", holes.join("; "));
     }
-    let Roles { objects, guessed } = roles(&set, place.namespace.as_deref(), management);
+    let namespaces = Namespaces {
+        own: place.namespace.as_deref(),
+        policies: args.policy_namespace.as_deref(),
+    };
+    let Roles { objects, guessed } = roles(&set, namespaces, management);
     problems.extend(guessed.iter().map(|kind| {
         let message = format!(
             "the resource of the kind `{}` of `{}` is a guess",

@@ -12,6 +12,7 @@ use kube::Client;
 use super::{Exit, show};
 use crate::cluster::Cluster;
 use crate::cluster::connect::{ConnectError, connect};
+use crate::cluster::published::Published;
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
 use crate::serve::config::{
@@ -67,6 +68,7 @@ Configuration:
     --url                 PORTCULLIS_URL                 url
     --mode                PORTCULLIS_MODE                mode
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
+    --policy-namespace    PORTCULLIS_POLICY_NAMESPACE    policyNamespace
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
     --profile             PORTCULLIS_PROFILE             profile     (baseline, production, strict)
     --cluster             PORTCULLIS_CLUSTER             cluster     (auto, none)
@@ -129,6 +131,11 @@ pub struct Args {
     /// Files and folders of policies [default: the built-in packs]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<String>,
+
+    /// Besides, the ConfigMaps of this namespace that have the label portcullis.dev/policy: each key
+    /// named as a file of policies is one, in force within a second
+    #[arg(long, value_name = "NAMESPACE")]
+    policy_namespace: Option<String>,
 
     /// What expressions may use: what this version of Kubernetes and older ones know, 1.30 to 1.36
     /// [default: 1.36]
@@ -210,20 +217,29 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
             return Ok(Exit::Unusable);
         }
     };
-    if config.place().is_some() && cluster.is_none() {
-        let message = "the webhook is to be registered, and no cluster was found";
-        let help = "name its kubeconfig with `--kubeconfig`, or leave `--service` and `--url` out";
+    let needs_cluster = config.place().is_some() || config.policy_namespace.is_some();
+    if needs_cluster && cluster.is_none() {
+        let message = "`service`, `url` and `policyNamespace` need a cluster, and none was found";
+        let help = "name its kubeconfig with `--kubeconfig`, or leave them out";
         show(&[Diagnostic::error("serve/cluster", message).help(help)]);
         return Ok(Exit::Unusable);
     }
     let client = cluster.as_ref().map(|cluster| cluster.client());
-    let admission = tokio::task::block_in_place(|| policies(config, cluster));
+    let published = match (&config.policy_namespace, &client) {
+        (Some(namespace), Some(client)) => {
+            let published = Published::start(client.clone(), namespace.clone());
+            Some(Arc::new(published))
+        }
+        _ => None,
+    };
+    let admission = tokio::task::block_in_place(|| policies(config, cluster, published.clone()));
     let overview = admission.overview();
     let engine = Engine {
         reload: reload(&admission),
         management: client.and_then(|client| management(config, client, &admission)),
         admission,
         changes,
+        published,
     };
     let server = match Server::start(config, engine, metrics).await {
         Ok(server) => server,
@@ -301,14 +317,26 @@ async fn cluster(config: &Config) -> Result<Option<Arc<Cluster>>, ConnectError> 
 }
 
 /// Loads the policies of the configuration; what is wrong with them is logged.
-fn policies(config: &Config, cluster: Option<Arc<Cluster>>) -> Arc<Policies> {
+fn policies(
+    config: &Config,
+    cluster: Option<Arc<Cluster>>,
+    published: Option<Arc<Published>>,
+) -> Arc<Policies> {
     let paths = config.policies.clone();
     let mode = match config.mode {
         Mode::Enforce => respond::Mode::Enforce,
         Mode::Audit => respond::Mode::Audit,
     };
     let policies = Policies::load(
-        Box::new(move || sources::texts(&paths)),
+        Box::new(move || {
+            let mut texts = sources::texts(&paths);
+            match published.as_ref().map(|it| (it, it.texts())) {
+                Some((_, Some(others))) => texts.sources.extend(others.iter().cloned()),
+                Some((published, None)) => texts.unread.push(published.origin()),
+                None => {}
+            }
+            texts
+        }),
         sources::language(&config.policies, config.kubernetes_version),
         config.overrides.clone(),
         mode,
@@ -386,6 +414,7 @@ impl Args {
             ("service", &self.service),
             ("url", &self.url),
             ("mode", &self.mode),
+            ("policyNamespace", &self.policy_namespace),
             ("kubernetesVersion", &self.kubernetes_version),
             ("profile", &self.profile),
             ("cluster", &self.cluster),

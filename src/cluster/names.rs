@@ -34,8 +34,8 @@ impl FromStr for ObjectName {
     }
 }
 
-/// A label of RFC 1123 (apimachinery `pkg/api/validate/content/dns.go`).
-fn is_name(text: &str) -> bool {
+/// Says whether a text is the name of a namespace: a label of RFC 1123 (apimachinery `pkg/api/validate/content/dns.go`).
+pub fn is_name(text: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=63).contains(&text.len())
         && text.chars().all(is_inner)

@@ -96,7 +96,8 @@ pub async fn follow(client: Client, name: ObjectName, found: watch::Sender<Found
     }
 }
 
-fn watch_problem(problem: &watcher::Error) -> String {
+/// Says why a watch failed, in the API server's words.
+pub(super) fn watch_problem(problem: &watcher::Error) -> String {
     match problem {
         watcher::Error::InitialListFailed(problem)
         | watcher::Error::WatchStartFailed(problem)

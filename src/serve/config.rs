@@ -50,6 +50,8 @@ pub struct Config {
     pub mode: Mode,
     /// Files and folders of policies; empty means the built-in packs.
     pub policies: Vec<PathBuf>,
+    /// The namespace whose ConfigMaps hold policies, too.
+    pub policy_namespace: Option<String>,
     /// What expressions may use.
     pub kubernetes_version: KubernetesVersion,
     /// What is said of policies that somebody else wrote.
@@ -95,6 +97,14 @@ impl Certificates {
 /// It is something else.
 pub fn url(text: &str) -> Result<String, String> {
     values::url(text)
+}
+
+/// Reads the name of a namespace.
+///
+/// # Errors
+/// It is none.
+pub fn namespace(text: &str) -> Result<String, String> {
+    keys::namespace(text)
 }
 
 /// Reads a mode.
@@ -159,6 +169,7 @@ impl Default for Config {
             url: None,
             mode: Mode::default(),
             policies: Vec::new(),
+            policy_namespace: None,
             kubernetes_version: KubernetesVersion::default(),
             overrides: Overrides::default(),
             cluster: ClusterChoice::default(),
@@ -365,6 +376,12 @@ impl Resolution {
                 "name a Secret for the certificate, beside which the Lease is kept; or print what is \
                  to be registered with `portcullis manifests`",
             )),
+            _ if config.policy_namespace.is_some() && config.cluster == ClusterChoice::None => {
+                Some((
+                    "`policyNamespace` names ConfigMaps of a cluster, but `cluster` is `none`",
+                    "leave one of them out",
+                ))
+            }
             _ if is_registered && config.cluster == ClusterChoice::None => Some((
                 "the webhook is to be registered, but `cluster` is `none`",
                 "leave one of them out",

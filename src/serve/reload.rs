@@ -1,11 +1,14 @@
 //! Calls for a reload of the policies when their files change, and remembers how it went.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::watch as channel;
 
 use super::Reload;
 use super::watch::Watch;
+use crate::cluster::published::Published;
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::Check;
 
@@ -18,6 +21,8 @@ pub(super) struct Reloader {
     metrics: Metrics,
     /// What the last reload could not take over.
     trouble: ArcSwapOption<String>,
+    /// Whether the policies that are published in the cluster were taken over once.
+    has_published: AtomicBool,
 }
 
 impl Reloader {
@@ -26,6 +31,7 @@ impl Reloader {
             reload,
             metrics,
             trouble: ArcSwapOption::empty(),
+            has_published: AtomicBool::new(false),
         })
     }
 
@@ -39,15 +45,49 @@ impl Reloader {
         Check::new("reload", Ok(detail))
     }
 
-    /// Follows `changes` for good. One reload runs at a time; changes during it lead to another.
-    pub(super) async fn follow(self: Arc<Self>, mut changes: Watch) {
-        while changes.changed().await.is_some() {
+    /// Says whether the policies that are published in the cluster are in force: without them requests
+    /// would be admitted that they deny.
+    pub(super) fn check_published(&self, published: &Published) -> Check {
+        let state = published.state();
+        let outcome = match self.has_published.load(Ordering::Acquire) {
+            true => state,
+            false => state.and_then(|_| Err("they are being read".to_owned())),
+        };
+        Check::new("published policies", outcome)
+    }
+
+    /// Follows files and what is published for good. One reload runs at a time; changes during it lead
+    /// to another.
+    pub(super) async fn follow(
+        self: Arc<Self>,
+        mut changes: Option<Watch>,
+        published: Option<Arc<Published>>,
+    ) {
+        let mut revisions = published.as_ref().map(|it| it.changes());
+        if let (Some(published), Some(revisions)) = (&published, &mut revisions)
+            && published.texts().is_some()
+        {
+            revisions.mark_changed();
+        }
+        loop {
+            tokio::select! {
+                changed = changed(&mut changes) => if changed.is_none() {
+                    tracing::error!("files of policies are no longer watched");
+                    changes = None;
+                    continue;
+                },
+                () = revised(&mut revisions) => {}
+            }
+            let is_listed = published.as_ref().is_some_and(|it| it.texts().is_some());
             let reloader = Arc::clone(&self);
             let outcome = tokio::task::spawn_blocking(move || (reloader.reload)()).await;
             // A reload that panicked has swapped nothing.
+            let has_swapped = outcome.is_ok();
             self.record(outcome.unwrap_or_else(|_| Err("the reload panicked".to_owned())));
+            if is_listed && has_swapped {
+                self.has_published.store(true, Ordering::Release);
+            }
         }
-        tracing::error!("policies are no longer watched");
     }
 
     fn record(&self, outcome: Result<String, String>) {
@@ -66,4 +106,22 @@ impl Reloader {
             }
         }
     }
+}
+
+/// Waits for files to change; for ever if there are none.
+async fn changed(changes: &mut Option<Watch>) -> Option<()> {
+    match changes {
+        Some(changes) => changes.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for what is published to change; for ever if nothing is.
+async fn revised(revisions: &mut Option<channel::Receiver<u64>>) {
+    if let Some(revisions) = revisions
+        && revisions.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -243,6 +243,19 @@ async fn replicas_register_themselves_and_follow_their_policies() {
         "{managers:?}"
     );
 
+    let inspected = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["certs", "inspect", "--secret", "policy/portcullis-certs"])
+        .arg("--kubeconfig")
+        .arg(world.server.kubeconfig("admin"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&inspected.stdout);
+    assert_eq!(inspected.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("names    localhost") && !said.contains("BEGIN"),
+        "{said}"
+    );
+
     // Policies change at every replica; the one that holds the Lease registers their rules.
     for replica in &world.replicas {
         std::fs::write(replica.policy("names.cel"), NAMES).unwrap();
@@ -499,6 +512,73 @@ async fn another_replica_goes_on_where_the_holder_was_killed() {
     world
         .until(&forbidden, "it is not called `forbidden`")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn policies_may_be_in_config_maps_of_one_namespace() {
+    let policies = [("replicas.cel", REPLICAS)];
+    let mut world = World::start(&policies).await;
+    let published = |namespace: &str, label: &str, text: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "mine", "namespace": namespace, "labels": {label: ""}},
+            "data": {"names.cel": text, "notes.txt": "no policy"},
+        })
+    };
+    let label = "portcullis.dev/policy";
+    for elsewhere in [
+        published("prod", label, NAMES),
+        published("policy", "other", NAMES),
+    ] {
+        apply(&world.admin, &elsewhere).await;
+    }
+    let launch = world.launch(&policies, "admin");
+    world
+        .add(launch.args(["--policy-namespace", "policy"]))
+        .await;
+    let forbidden = named("v1", "ConfigMap", Some("prod"));
+    world
+        .until(&deployment("prod", 1), "at least two replicas")
+        .await;
+    assert_eq!(world.create(&forbidden).await, "");
+    let mine = published("policy", label, NAMES);
+    apply(&world.admin, &mine).await;
+    world
+        .until(&forbidden, "it is not called `forbidden`")
+        .await;
+    let served = world.replicas[0].policies().await;
+    assert!(
+        served
+            .to_string()
+            .contains("configmap/policy/mine/names.cel"),
+        "{served}"
+    );
+    // One that does not compile stays as it was, and its author is told where.
+    apply(
+        &world.admin,
+        &published(
+            "policy",
+            label,
+            &NAMES.replace("object.metadata", "objct.metadata"),
+        ),
+    )
+    .await;
+    eventually("the fault is named", || async {
+        let said = world.replicas[0].readyz().await;
+        said.contains("configmap/policy/mine/names.cel:7")
+            .then_some(())
+    })
+    .await;
+    assert!(world.create(&forbidden).await.contains("it is not called"));
+    let api: Api<DynamicObject> = Api::namespaced_with(
+        world.admin.clone(),
+        "policy",
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap")),
+    );
+    api.delete("mine", &DeleteParams::default()).await.unwrap();
+    world.until(&forbidden, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

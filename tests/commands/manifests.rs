@@ -79,6 +79,16 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
             },
         ])
     );
+    let line = "manifests --policies p --service policy/portcullis --policy-namespace rules";
+    let (objects, _) = printed(&folder, line);
+    let mut roles = objects.iter().filter(|it| it["kind"] == "Role");
+    let role = roles
+        .find(|it| it["metadata"]["namespace"] == "rules")
+        .unwrap();
+    assert_eq!(
+        role["rules"],
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}])
+    );
     assert!(
         said.contains("the resource of the kind `Limit` of `example.org/v1` is a guess"),
         "{said}"

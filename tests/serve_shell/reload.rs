@@ -236,6 +236,7 @@ async fn a_certificate_that_cannot_be_served_stops_the_start() {
         changes: None,
         reload: Box::new(|| Ok(String::new())),
         management: None,
+        published: None,
     };
     let telemetry = portcullis::telemetry::metrics::Metrics::registry();
     let problem = portcullis::serve::Server::start(&config, engine, telemetry)

@@ -93,6 +93,11 @@ fn a_service_is_registered_with_a_certificate_beside_it() {
         ),
         (&["--service", "a/b", "--cluster", "none"], "is `none`"),
         (&["--service", "a"], "no `NAMESPACE/NAME`"),
+        (&["--policy-namespace", "A"], "no name of a namespace"),
+        (
+            &["--policy-namespace", "a", "--cluster", "none"],
+            "names ConfigMaps of a cluster",
+        ),
         (&["--url", "http://a"], "no `https://HOST:PORT`"),
         (&["--url", "https://a/path"], "no `https://HOST:PORT`"),
         (&["--url", "https://me@a"], "no `https://HOST:PORT`"),
@@ -219,7 +224,7 @@ isSemver(object.metadata.name)
         let args = parsed(&["--policies", &path, "--kubernetes-version", version]);
         let (config, findings) = configuration(&args, Vec::new()).unwrap();
         assert!(findings.is_empty(), "{findings:?}");
-        policies(&config, None).faults()
+        policies(&config, None, None).faults()
     };
     assert_eq!(loaded("1.33"), None);
     let faults = loaded("1.32").unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::values::{address, amount, bytes, duration, duration_above_zero, one_of, url};
 use super::{Certificates, ClusterChoice, Config, Mode, VARIABLE_PREFIX};
 use crate::cel::version::KubernetesVersion;
-use crate::cluster::ObjectName;
+use crate::cluster::{self, ObjectName};
 use crate::policy::overrides::Profile;
 use crate::telemetry::logs::{LogFormat, check_level};
 use crate::webhook::limits::MAX_TIMEOUT;
@@ -69,7 +69,7 @@ macro_rules! key {
 pub(super) const OVERRIDES: &str = "overrides";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 26] = [
+pub(super) static KEYS: [Key; 27] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -104,6 +104,14 @@ pub(super) static KEYS: [Key; 26] = [
             Ok(())
         },
     },
+    key!(
+        "policyNamespace",
+        Some("policy-namespace"),
+        namespace,
+        |c, v| {
+            c.policy_namespace = Some(v);
+        }
+    ),
     key!(
         "kubernetesVersion",
         Some("kubernetes-version"),
@@ -179,6 +187,13 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     match (SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
         true => Ok(lifetime),
         false => Err(format!("`{text}` is not between 10s and ten years, 87600h")),
+    }
+}
+
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    match cluster::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is no name of a namespace")),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::policy::model::{ParamKind, PolicyScope};
 use crate::policy::set::PolicySet;
 use crate::serve::policies::kinds;
 
+/// The name of the role for ConfigMaps with policies.
+const POLICIES: &str = "portcullis-policies";
+
 /// Who writes webhook configurations and certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Management {
@@ -28,9 +31,18 @@ pub struct Roles {
     pub guessed: Vec<ParamKind>,
 }
 
+/// The namespaces that roles are about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Namespaces<'n> {
+    /// Where the server runs; its account is there.
+    pub own: Option<&'n str>,
+    /// Where ConfigMaps hold policies, too.
+    pub policies: Option<&'n str>,
+}
+
 /// Returns roles that allow what the server does for these policies, verb for verb, bound to the
 /// account `portcullis` of the namespace it runs in; without a namespace nothing is bound.
-pub fn roles(set: &PolicySet, namespace: Option<&str>, management: Management) -> Roles {
+pub fn roles(set: &PolicySet, namespaces: Namespaces<'_>, management: Management) -> Roles {
     let (mut rules, guessed) = reading(set);
     if management == Management::Own {
         rules.push(json!({
@@ -40,12 +52,19 @@ pub fn roles(set: &PolicySet, namespace: Option<&str>, management: Management) -
             "verbs": ["patch"],
         }));
     }
-    let mut objects = vec![role("ClusterRole", None, rules)];
-    if let Some(namespace) = namespace {
-        objects.push(binding("ClusterRole", None, namespace));
+    let mut objects = vec![role("ClusterRole", (NAME, None), rules)];
+    if let Some(own) = namespaces.own {
+        objects.push(binding("ClusterRole", (NAME, None), own));
         if management == Management::Own {
-            objects.push(role("Role", Some(namespace), own_objects()));
-            objects.push(binding("Role", Some(namespace), namespace));
+            objects.push(role("Role", (NAME, Some(own)), own_objects()));
+            objects.push(binding("Role", (NAME, Some(own)), own));
+        }
+        if let Some(policies) = namespaces.policies {
+            let rule =
+                json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]});
+            let name = (POLICIES, Some(policies));
+            objects.push(role("Role", name, vec![rule]));
+            objects.push(binding("Role", name, own));
         }
     }
     Roles { objects, guessed }
@@ -114,29 +133,29 @@ fn own_objects() -> Vec<Value> {
     ]
 }
 
-fn metadata(namespace: Option<&str>) -> Value {
-    let metadata = json!({"name": NAME, "labels": labels()});
+fn metadata((name, namespace): (&str, Option<&str>)) -> Value {
+    let metadata = json!({"name": name, "labels": labels()});
     match namespace {
         Some(namespace) => with(metadata, "namespace", json!(namespace)),
         None => metadata,
     }
 }
 
-fn role(kind: &str, namespace: Option<&str>, rules: Vec<Value>) -> Value {
+fn role(kind: &str, name: (&str, Option<&str>), rules: Vec<Value>) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
-        "metadata": metadata(namespace),
+        "metadata": metadata(name),
         "rules": rules,
     })
 }
 
-fn binding(role: &str, namespace: Option<&str>, account_namespace: &str) -> Value {
+fn binding(role: &str, name: (&str, Option<&str>), account_namespace: &str) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": format!("{role}Binding"),
-        "metadata": metadata(namespace),
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": NAME},
+        "metadata": metadata(name),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name.0},
         "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": account_namespace}],
     })
 }
