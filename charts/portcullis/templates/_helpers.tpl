@@ -1,0 +1,128 @@
+{{/* The name that all names start with. */}}
+{{- define "portcullis.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What finds the pods; never changes. */}}
+{{- define "portcullis.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "portcullis.labels" -}}
+{{ include "portcullis.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: admission-webhook
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Of what the server writes into: it says that this is its own. */}}
+{{- define "portcullis.labelsOfWritten" -}}
+{{- include "portcullis.labels" . | replace (printf "managed-by: %s" .Release.Service) "managed-by: portcullis" -}}
+{{- end -}}
+
+{{/* The name of what is the cluster's: webhook configurations and roles. The server registers under one
+     name, and asks about nothing of it; others are named after the namespace, so that releases do not
+     collide. */}}
+{{- define "portcullis.clusterName" -}}
+{{- if eq .Values.certificates.mode "self" -}}
+portcullis
+{{- else -}}
+{{- printf "%s-%s" .Release.Namespace (include "portcullis.fullname" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "portcullis.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "portcullis.fullname" .) -}}
+{{- end -}}
+
+{{- define "portcullis.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with tls.crt and tls.key, unless the replicas make their own. */}}
+{{- define "portcullis.certificateSecret" -}}
+{{- if eq .Values.certificates.mode "certManager" -}}
+{{- printf "%s-tls" (include "portcullis.fullname" .) -}}
+{{- else -}}
+{{- required "certificates.mounted.secretName: name the Secret with tls.crt and tls.key" .Values.certificates.mounted.secretName -}}
+{{- end -}}
+{{- end -}}
+
+{{/* ConfigMaps with policies: the chart's own and others. */}}
+{{- define "portcullis.policyConfigMaps" -}}
+{{- $names := .Values.policies.configMaps -}}
+{{- if .Values.policies.files -}}
+{{- $names = prepend $names (printf "%s-policies" (include "portcullis.fullname" .)) -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{/* The configuration of the program. */}}
+{{- define "portcullis.configuration" -}}
+{{- $maps := include "portcullis.policyConfigMaps" . | fromJsonArray -}}
+listen: ":8443"
+adminListen: ":9090"
+{{- if ne .Values.certificates.mode "self" }}
+certs: /etc/portcullis/certs
+{{- end }}
+mode: {{ .Values.mode }}
+profile: {{ .Values.profile }}
+{{- if or $maps (not .Values.policies.builtIn) }}
+policies:
+  {{- if .Values.policies.builtIn }}
+  - /usr/share/portcullis/policies
+  {{- end }}
+  {{- range $maps }}
+  - /etc/portcullis/policies/{{ . }}
+  {{- else }}
+  {{- fail "policies: builtIn is false, and there is nothing in files or configMaps" }}
+  {{- end }}
+{{- end }}
+{{- with .Values.policies.overrides }}
+overrides:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+log:
+  {{- toYaml .Values.log | nindent 2 }}
+{{- with .Values.limits }}
+limits:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+shutdown:
+  grace: {{ .Values.shutdown.graceSeconds }}s
+  drain: {{ .Values.shutdown.drainSeconds }}s
+{{- end -}}
+
+{{/* What no webhook is ever called for, as the server itself registers them. What is the release's in the
+     whole cluster is among it: a release that does not answer for want of a right can be given it. */}}
+{{- define "portcullis.guards" -}}
+no-configurations: request.resource.group != 'admissionregistration.k8s.io'
+no-events: >-
+  !(request.resource.group in ['', 'events.k8s.io'] && request.resource.resource == 'events')
+no-leases: request.resource.group != 'coordination.k8s.io'
+no-nodes: >-
+  !(request.resource.group == '' && request.resource.resource == 'nodes')
+  && !(request.resource.group == 'storage.k8s.io' && request.resource.resource == 'csinodes')
+no-reviews: "!(request.resource.group in ['authentication.k8s.io', 'authorization.k8s.io'])"
+no-tokens: >-
+  !(request.resource.group == '' && request.resource.resource == 'serviceaccounts'
+  && has(request.subResource) && request.subResource == 'token')
+not-the-api-server: "!has(request.userInfo.username) || request.userInfo.username != 'system:apiserver'"
+not-its-roles: >-
+  !(request.resource.group == 'rbac.authorization.k8s.io' && has(request.name)
+  && request.name == {{ include "portcullis.clusterName" . | squote }}
+  && (!has(request.namespace) || request.namespace == ''))
+{{- end -}}

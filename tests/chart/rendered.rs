@@ -1,0 +1,275 @@
+//! What helm makes of the chart, without a cluster.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::SystemTime;
+
+use hyper::Method;
+use portcullis::certs::authority;
+use portcullis::webhook::tls;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::helm::{self, VALUES, helm, objects, template, try_template};
+use super::support::client::ask;
+use super::support::process::{Launch, Process};
+use super::{only, path, title};
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn helm_finds_nothing_to_complain_of() {
+    for name in VALUES {
+        let values = helm::values(name);
+        let said = helm([
+            "lint",
+            "--strict",
+            "portcullis",
+            "--values",
+            values.to_str().unwrap(),
+        ]);
+        assert!(said.is_success, "{name}: {}{}", said.out, said.err);
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn what_is_rendered_is_as_recorded() {
+    insta::assert_snapshot!("default", template("default", &[]));
+    insta::assert_snapshot!("everything", template("everything", &[]));
+    insta::assert_snapshot!("mounted", template("mounted", &[]));
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn what_cannot_be_meant_is_refused() {
+    let rows: [(&[&str], &str); 17] = [
+        (&["mode=dryrun"], "/mode"),
+        (&["profile=lax"], "/profile"),
+        (&["replicas=0"], "/replicas"),
+        (
+            &["replica=3"],
+            "additional properties 'replica' not allowed",
+        ),
+        (&["image.repository="], "/image/repository"),
+        (&["image.tag=latest"], "/image/tag"),
+        (&["image.digest=sha256:12"], "/image/digest"),
+        (&["certificates.mode=none"], "/certificates/mode"),
+        (
+            &["disruptionBudget.maxUnavailable=0"],
+            "/disruptionBudget/maxUnavailable",
+        ),
+        (
+            &["disruptionBudget.maxUnavailable=100%"],
+            "/disruptionBudget/maxUnavailable",
+        ),
+        (&["webhooks.timeoutSeconds=31"], "/webhooks/timeoutSeconds"),
+        (
+            &["policies.overrides.mtls-strict.mutate=often"],
+            "/policies/overrides/mtls-strict/mutate",
+        ),
+        (
+            &["policies.files.readme=text"],
+            "invalid propertyName 'readme'",
+        ),
+        (&["limits.bodys=1MiB"], "/limits"),
+        (
+            &["policies.builtIn=false"],
+            "there is nothing in files or configMaps",
+        ),
+        (
+            &[
+                "certificates.mode=mounted",
+                "certificates.mounted.caBundle=LS0t",
+            ],
+            "certificates.mounted.secretName",
+        ),
+        (
+            &[
+                "certificates.mode=mounted",
+                "certificates.mounted.secretName=a",
+            ],
+            "certificates.mounted.caBundle",
+        ),
+    ];
+    for (values, expected) in rows {
+        let set: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+        let said = try_template("default", &set);
+        assert!(!said.is_success, "{values:?} was taken");
+        assert!(said.err.contains(expected), "{values:?}: {}", said.err);
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn an_older_cluster_is_refused() {
+    let said = try_template("default", &["--kube-version", "1.29.9"]);
+    assert!(said.err.contains(">=1.30.0-0"), "{}", said.err);
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn long_names_are_cut() {
+    let release = "a".repeat(53);
+    let arguments = [
+        "template",
+        &release,
+        "portcullis",
+        "--namespace",
+        &"n".repeat(63),
+    ];
+    let said = helm(arguments.into_iter().chain(["--kube-version", "1.36.0"]));
+    assert!(said.is_success, "{}", said.err);
+    for object in super::documents(&said.out) {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert!(name.len() <= 63, "{}", title(&object));
+        let labels = object["metadata"]["labels"].as_object().unwrap();
+        assert!(
+            labels.values().all(|it| it.as_str().unwrap().len() <= 63),
+            "{labels:?}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn the_manifests_of_cert_manager_say_what_the_chart_says() {
+    let rendered = objects("default", &["--set", "certificates.mode=certManager"]);
+    let text = fs::read_to_string(path("certs/cert-manager.yaml")).unwrap();
+    // Labels, and what is said of names, are the chart's own.
+    let without_labels = |object: &Value| {
+        let mut object = object.clone();
+        object["metadata"].as_object_mut().unwrap().remove("labels");
+        object
+    };
+    let written: Vec<_> = super::documents(&text).iter().map(without_labels).collect();
+    let of_cert_manager = rendered.iter().filter(|object| {
+        let version = object["apiVersion"].as_str().unwrap();
+        version.starts_with("cert-manager.io/")
+    });
+    // helm sorts them by kind.
+    let mut rendered: Vec<_> = of_cert_manager.map(without_labels).collect();
+    let place = |object: &Value| {
+        written
+            .iter()
+            .position(|other| title(other) == title(object))
+    };
+    rendered.sort_by_key(place);
+    assert_eq!(rendered, written);
+}
+
+/// Starts the program with the configuration that the chart renders, as in its container.
+async fn serve(values: &str) -> Process {
+    let objects = objects(values, &[]);
+    let maps = objects
+        .iter()
+        .filter(|object| object["kind"] == "ConfigMap");
+    let maps: Vec<&Value> = maps.collect();
+    let text = maps
+        .iter()
+        .find_map(|map| map["data"]["portcullis.yaml"].as_str());
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().to_str().unwrap();
+    for name in ["portcullis-policies", "others", "gate-rules"] {
+        fs::create_dir_all(folder.path().join("policies").join(name)).unwrap();
+    }
+    // Those that the chart does not make.
+    let about = "// ---\n// match: {resources: [v1/pods]}\n// ---\n\n// @require nothing\ntrue\n";
+    for name in ["others", "gate-rules"] {
+        fs::write(
+            folder.path().join("policies").join(name).join("mine.cel"),
+            about,
+        )
+        .unwrap();
+    }
+    for map in maps
+        .iter()
+        .filter(|map| map["data"].get("portcullis.yaml").is_none())
+    {
+        let inside = folder
+            .path()
+            .join("policies")
+            .join(map["metadata"]["name"].as_str().unwrap());
+        for (name, text) in map["data"].as_object().unwrap() {
+            fs::write(inside.join(name), text.as_str().unwrap()).unwrap();
+        }
+    }
+    let certs = folder.path().join("certs");
+    authority::ensure(&certs, SystemTime::now(), &tls::provider()).unwrap();
+    let built_in = path("policies");
+    let text = text.unwrap();
+    let text = text.replace("/usr/share/portcullis/policies", built_in.to_str().unwrap());
+    fs::write(
+        folder.path().join("portcullis.yaml"),
+        text.replace("/etc/portcullis", root),
+    )
+    .unwrap();
+    let launch = Launch::in_folder(folder).certs(&certs);
+    launch
+        .args(["--config", "portcullis.yaml", "--cluster", "none"])
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm; tests/chart/build"]
+async fn the_program_takes_the_configuration_that_is_rendered() {
+    for (values, mode, own) in [
+        ("default", "enforce", vec![]),
+        ("everything", "audit", vec!["mine", "owners"]),
+        ("mounted", "enforce", vec!["mine"]),
+    ] {
+        let program = serve(values).await;
+        let policies = program.policies().await;
+        assert_eq!(policies["mode"], mode, "{values}");
+        assert_eq!(policies["problems"], serde_json::json!([]), "{values}");
+        let names: BTreeSet<&str> = policies["policies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|policy| policy["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            names.contains("meshery-replicas"),
+            values != "mounted",
+            "{names:?}"
+        );
+        for name in own {
+            assert!(names.contains(name), "{values}: {names:?}");
+        }
+        program.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm; tests/chart/build"]
+async fn alerts_ask_for_metrics_that_there_are() {
+    let objects = objects("everything", &[]);
+    let program = serve("everything").await;
+    // Times have no series before the first review.
+    let review = fs::read(path("tests/data/review.json")).unwrap();
+    program
+        .review(&serde_json::from_slice(&review).unwrap())
+        .await;
+    let page = ask(program.admin, Method::GET, "/metrics").await;
+    let rules = &only(&objects, "PrometheusRule")["spec"]["groups"][0]["rules"];
+    let mut asked = BTreeSet::new();
+    for rule in rules.as_array().unwrap() {
+        let expression = rule["expr"].as_str().unwrap();
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        asked.extend(
+            words
+                .filter(|word| word.starts_with("portcullis_"))
+                .map(str::to_owned),
+        );
+    }
+    assert!(asked.len() >= 5, "{asked:?}");
+    for metric in asked {
+        let family = metric
+            .trim_end_matches("_bucket")
+            .trim_end_matches("_count");
+        let family = family.trim_end_matches("_total");
+        let header = format!("# TYPE {family} ");
+        assert!(page.text().contains(&header), "{metric}:\n{}", page.text());
+    }
+    program.stop().await;
+}
