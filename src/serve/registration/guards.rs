@@ -44,7 +44,7 @@ const fn whole(group: &'static str, resource: &'static str) -> Guarded {
 /// `AuthorizeClientBearerToken`) writes the roles, priority levels and addresses without which it does
 /// not start or cannot be reached: kubernetes `pkg/registry/rbac/rest/storage_rbac.go`,
 /// `PostStartHook`, ends it after thirty seconds of failures, before any pod could come back.
-static GUARDS: [Guard; 7] = [
+static GUARDS: [Guard; 8] = [
     Guard {
         name: "no-configurations",
         expression: "request.resource.group != 'admissionregistration.k8s.io'",
@@ -89,6 +89,14 @@ static GUARDS: [Guard; 7] = [
             sub_resource: Some("token"),
         }],
         otherwise: "would keep pods from starting",
+    },
+    Guard {
+        name: "not-its-roles",
+        expression: "!(request.resource.group == 'rbac.authorization.k8s.io' && has(request.name) && \
+                     request.name == 'portcullis' && \
+                     (!has(request.namespace) || request.namespace == ''))",
+        resources: &[],
+        otherwise: "could not be given the rights without which it does not answer",
     },
     Guard {
         name: "not-the-api-server",
@@ -166,8 +174,8 @@ pub(super) fn conditions() -> Value {
 /// Returns why a configuration could lock the cluster out; empty if it cannot.
 ///
 /// It is a proof for each of these: leases, events, nodes, reviews of tokens and of access, requests
-/// for tokens, webhook configurations, what the API server itself writes, and everything in
-/// `kube-system` and in the webhook's own namespace. For a resource it takes rules that cannot match
+/// for tokens, webhook configurations, what the API server itself writes, the webhook's own roles
+/// ([`super::NAME`]), and everything in `kube-system` and in the webhook's own namespace. For a resource it takes rules that cannot match
 /// it, or the match condition as it is written here: no other is understood, so that nothing is
 /// believed that is not known. For a namespace it takes a selector that its name alone fails.
 pub fn holes(configuration: &Value, own_namespace: Option<&str>) -> Vec<String> {
@@ -181,7 +189,7 @@ pub fn holes(configuration: &Value, own_namespace: Option<&str>) -> Vec<String> 
             let met = guard.resources.iter().filter(|it| may_match(webhook, it));
             let met: Vec<String> = met.map(|it| format!("`{}`", it.name())).collect();
             let what = match guard.resources {
-                [] => "the API server's own requests".to_owned(),
+                [] => "what is not its to decide".to_owned(),
                 _ if met.is_empty() => continue,
                 _ => met.join(", "),
             };
