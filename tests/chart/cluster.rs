@@ -80,9 +80,9 @@ impl World {
         path
     }
 
-    /// Prepares the program with the configuration that the chart renders.
-    pub(crate) fn launch(&self) -> Launch {
-        let objects = objects("default", &[]);
+    /// Prepares the program with the configuration that the chart renders with these values.
+    pub(crate) fn launch(&self, values: &str) -> Launch {
+        let objects = objects(values, &[]);
         let mut maps = objects
             .iter()
             .filter_map(|it| it["data"]["portcullis.yaml"].as_str());
@@ -102,9 +102,9 @@ async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config.unwrap()).unwrap()
 }
 
-async fn make_namespace(client: &Client) {
+pub(crate) async fn make_namespace(client: &Client, name: &str) {
     let mut namespace = Namespace::default();
-    namespace.metadata.name = Some(NAMESPACE.to_owned());
+    namespace.metadata.name = Some(name.to_owned());
     // As a cluster has it whose owners enforce the strictest level.
     let labels = [("pod-security.kubernetes.io/enforce", "restricted")];
     let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -116,7 +116,7 @@ async fn make_namespace(client: &Client) {
 }
 
 /// Applies an object; unknown and doubled fields are errors.
-async fn apply(client: &Client, object: &Value) -> Result<(), kube::Error> {
+pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), kube::Error> {
     write(client, object, Write::Kept).await
 }
 
@@ -148,7 +148,8 @@ async fn write(client: &Client, object: &Value, write: Write) -> Result<(), kube
 #[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
 async fn a_cluster_takes_every_object_to_the_letter() {
     let world = World::start().await;
-    make_namespace(&world.admin).await;
+    make_namespace(&world.admin, NAMESPACE).await;
+    make_namespace(&world.admin, "policies").await;
     for values in VALUES {
         for object in objects(values, &[]) {
             let version = object["apiVersion"].as_str().unwrap();
@@ -264,7 +265,7 @@ async fn the_account_may_read_what_the_policies_read_and_no_more() {
     world
         .helm(&["install", RELEASE, "portcullis", "--create-namespace"])
         .await;
-    let program = world.launch().start().await;
+    let program = world.launch("default").start().await;
     let said = eventually("the program is ready", || async {
         let answer = ask(program.admin, Method::GET, "/readyz?verbose").await;
         (answer.status == 200).then(|| answer.text().to_owned())
@@ -321,7 +322,7 @@ async fn the_account_may_read_what_the_policies_read_and_no_more() {
         "rbac.reads=[]",
     ];
     world.helm(&less).await;
-    let program = world.launch().start().await;
+    let program = world.launch("default").start().await;
     let said = eventually("the program says what it may not read", || async {
         let answer = ask(program.admin, Method::GET, "/readyz?verbose").await;
         let text = answer.text().to_owned();

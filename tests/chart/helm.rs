@@ -15,7 +15,7 @@ pub(crate) const NAMESPACE: &str = "portcullis-system";
 const KUBERNETES: &str = "1.36.0";
 
 /// The sets of values in `tests/chart/values`.
-pub(crate) const VALUES: [&str; 3] = ["default", "everything", "mounted"];
+pub(crate) const VALUES: [&str; 4] = ["default", "everything", "mounted", "published"];
 
 /// What helm said.
 pub(crate) struct Said {

@@ -17,6 +17,7 @@ mod support;
 mod cluster;
 mod defaults;
 mod helm;
+mod manages;
 mod packs;
 mod rendered;
 

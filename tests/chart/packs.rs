@@ -13,16 +13,21 @@ use tempfile::TempDir;
 use super::helm::{NAMESPACE, VALUES, template};
 
 /// What is found all the same, with which values, and why that is right.
-const REASONED: [(&str, &str); 4] = [
+const REASONED: [(&str, &str); 6] = [
     // API servers run on the network of their nodes: without their addresses (`networkPolicy.apiServers`)
     // nothing narrower lets them in.
     (
         "default",
         "has a rule in spec.ingress that allows everybody",
     ),
+    (
+        "published",
+        "has a rule in spec.ingress that allows everybody",
+    ),
     // Only its owner knows what an environment is called (`podLabels`).
     ("default", "has no label environment"),
     ("mounted", "has no label environment"),
+    ("published", "has no label environment"),
     // Its values switch it off.
     ("mounted", "has no NetworkPolicy"),
 ];

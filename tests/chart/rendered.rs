@@ -37,6 +37,8 @@ fn what_is_rendered_is_as_recorded() {
     insta::assert_snapshot!("default", template("default", &[]));
     insta::assert_snapshot!("everything", template("everything", &[]));
     insta::assert_snapshot!("mounted", template("mounted", &[]));
+    let file = ["--show-only", "templates/configmap.yaml"];
+    insta::assert_snapshot!("published", template("published", &file));
 }
 
 #[test]

@@ -91,6 +91,9 @@ policies:
   {{- fail "policies: builtIn is false, and there is nothing in files or configMaps" }}
   {{- end }}
 {{- end }}
+{{- with .Values.policies.namespace }}
+policyNamespace: {{ . }}
+{{- end }}
 {{- with .Values.policies.overrides }}
 overrides:
   {{- toYaml . | nindent 2 }}

@@ -1,0 +1,231 @@
+//! The program as the chart starts it, in the rights that the chart gives it: it fills in what the chart
+//! makes, and what it is called for is what the chart says elsewhere.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use hyper::Method;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use serde_json::{Value, json};
+
+use super::cluster::{World, apply, make_namespace};
+use super::helm::{NAMESPACE, RELEASE, objects};
+use super::support::client::ask;
+use super::support::eventually;
+use super::{documents, only};
+
+/// What rules ask for, one by one: group, version, resource, operation and scope.
+fn asked(configuration: &Value) -> BTreeSet<[String; 5]> {
+    let texts = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+    let mut asked = BTreeSet::new();
+    for webhook in configuration["webhooks"].as_array().unwrap() {
+        for rule in webhook["rules"].as_array().unwrap() {
+            for group in texts(&rule["apiGroups"]) {
+                for version in texts(&rule["apiVersions"]) {
+                    for resource in texts(&rule["resources"]) {
+                        for operation in texts(&rule["operations"]) {
+                            let scope = rule["scope"].as_str().unwrap().to_owned();
+                            let one = [&group, &version, &resource, &operation, &scope];
+                            asked.insert(one.map(String::clone));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    asked
+}
+
+/// The Service that the Deployment names, whose other arguments are as expected.
+fn service() -> String {
+    let objects = objects("default", &[]);
+    let container = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let arguments: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+    let [serve, config, file, service, name] = &arguments[..] else {
+        panic!("{arguments:?}");
+    };
+    assert_eq!([serve, config, service], ["serve", "--config", "--service"]);
+    assert_eq!(file, "/etc/portcullis/config/portcullis.yaml");
+    name.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
+async fn the_program_manages_itself_in_the_rights_of_the_chart() {
+    let world = World::start().await;
+    world
+        .helm(&["install", RELEASE, "portcullis", "--create-namespace"])
+        .await;
+    let service = service();
+    let program = world
+        .launch("default")
+        .args(["--service", &service])
+        .start()
+        .await;
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
+    let registered = async || {
+        let found = validating.get("portcullis").await.unwrap();
+        found.webhooks.is_some_and(|it| !it.is_empty())
+    };
+    eventually("the webhook is registered", || async {
+        registered().await.then_some(())
+    })
+    .await;
+    let ready = ask(program.admin, Method::GET, "/readyz?verbose").await;
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    assert!(
+        ready.text().contains("this replica holds the lease"),
+        "{}",
+        ready.text()
+    );
+    assert!(!ready.text().contains("forbidden"), "{}", ready.text());
+    let secrets: Api<Secret> = Api::namespaced(world.admin.clone(), NAMESPACE);
+    let keys = async || {
+        secrets
+            .get("portcullis-certs")
+            .await
+            .unwrap()
+            .data
+            .unwrap_or_default()
+    };
+    let before = keys().await;
+    assert!(!before["tls.key"].0.is_empty() && !before["ca.crt"].0.is_empty());
+    let leases: Api<Lease> = Api::namespaced(world.admin.clone(), NAMESPACE);
+    assert!(leases.get("portcullis").await.is_ok());
+
+    // The chart says the same where somebody else makes the certificate.
+    let found = serde_json::to_value(validating.get("portcullis").await.unwrap()).unwrap();
+    let said = objects("default", &["--set", "certificates.mode=certManager"]);
+    let said = only(&said, "ValidatingWebhookConfiguration");
+    assert_eq!(asked(&found), asked(said));
+    let (webhook, said) = (&found["webhooks"][0], &said["webhooks"][0]);
+    for key in [
+        "name",
+        "failurePolicy",
+        "matchPolicy",
+        "sideEffects",
+        "timeoutSeconds",
+    ] {
+        assert_eq!(webhook[key], said[key], "{key}");
+    }
+    let conditions = |webhook: &Value| webhook["matchConditions"].as_array().unwrap().clone();
+    // Cluster-wide, releases that the server does not register are named after their namespace.
+    let said_conditions = json!(conditions(said)).to_string();
+    let of_release = format!("'{NAMESPACE}-{RELEASE}'");
+    assert!(said_conditions.contains(&of_release));
+    let said_conditions = said_conditions.replace(&of_release, "'portcullis'");
+    let said_conditions: Vec<Value> = serde_json::from_str(&said_conditions).unwrap();
+    assert_eq!(conditions(webhook), said_conditions);
+    let mut service = webhook["clientConfig"].clone();
+    service.as_object_mut().unwrap().remove("caBundle");
+    assert_eq!(service, said["clientConfig"]);
+    assert_eq!(service["service"]["namespace"], json!(NAMESPACE));
+
+    // Helm changes neither what the server has written, nor who it says has.
+    world
+        .helm(&["upgrade", RELEASE, "portcullis", "--set", "replicas=5"])
+        .await;
+    assert!(registered().await);
+    assert_eq!(keys().await, before);
+
+    // Nobody can be called; that the account may do more does not wait for it.
+    let more = r#"rbac.extraReads=[{"apiGroup": "", "resources": ["secrets"]}]"#;
+    world
+        .helm(&["upgrade", RELEASE, "portcullis", "--set-json", more])
+        .await;
+
+    // The server still runs; what is gone stays gone.
+    world.helm(&["uninstall", RELEASE]).await;
+    eventually("the server may do nothing any more", || async {
+        let said = ask(program.admin, Method::GET, "/readyz?verbose").await;
+        said.text().contains("cannot go on").then_some(())
+    })
+    .await;
+    assert!(validating.get_opt("portcullis").await.unwrap().is_none());
+    assert!(secrets.get_opt("portcullis-certs").await.unwrap().is_none());
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
+async fn config_maps_of_the_namespace_that_is_named_hold_policies() {
+    let world = World::start().await;
+    make_namespace(&world.admin, "policies").await;
+    let set = ["--create-namespace", "--set", "policies.namespace=policies"];
+    let install = ["install", RELEASE, "portcullis"].into_iter().chain(set);
+    world.helm(&install.collect::<Vec<_>>()).await;
+    let program = world.launch("published").start().await;
+    let policy = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "mine",
+            "namespace": "policies",
+            "labels": {"portcullis.dev/policy": ""},
+        },
+        "data": {"mine.cel": "// ---\n// match: {resources: [v1/pods]}\n// ---\n\n// @require nothing\ntrue\n"},
+    });
+    apply(&world.admin, &policy).await.unwrap();
+    eventually(
+        "the policy is in force beside the built-in ones",
+        || async {
+            let policies = program.policies().await;
+            let policies = policies["policies"].as_array().unwrap().clone();
+            let has = |name: &str| policies.iter().any(|policy| policy["name"] == name);
+            (has("mine") && has("meshery-replicas")).then_some(())
+        },
+    )
+    .await;
+    program.stop().await;
+}
+
+/// What rules allow, one by one: group, resource, name and verb.
+fn allowed(objects: &[Value], kind: &str, name: &str) -> BTreeSet<[String; 4]> {
+    let is_it = |it: &&Value| it["kind"] == kind && it["metadata"]["name"] == name;
+    let role = objects.iter().find(is_it).unwrap();
+    let texts = |value: &Value| -> Vec<String> {
+        serde_json::from_value(value.clone()).unwrap_or_else(|_| vec![String::new()])
+    };
+    let mut allowed = BTreeSet::new();
+    for rule in role["rules"].as_array().unwrap() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for name in texts(&rule["resourceNames"]) {
+                    for verb in texts(&rule["verbs"]) {
+                        allowed.insert([&group, &resource, &name, &verb].map(String::clone));
+                    }
+                }
+            }
+        }
+    }
+    allowed
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn the_roles_of_the_chart_are_those_of_the_program() {
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["manifests", "--service", &service()])
+        .args(["--policy-namespace", "policies"])
+        .output()
+        .unwrap();
+    let printed = documents(&String::from_utf8(output.stdout).unwrap());
+    let rendered = objects("published", &[]);
+    for (kind, name) in [
+        ("ClusterRole", "portcullis"),
+        ("Role", "portcullis-policies"),
+    ] {
+        assert_eq!(
+            allowed(&rendered, kind, name),
+            allowed(&printed, kind, name)
+        );
+    }
+    let mut allowed_there = allowed(&printed, "Role", "portcullis");
+    // The Secret comes with the chart.
+    let to_make = ["", "secrets", "", "create"].map(str::to_owned);
+    assert!(allowed_there.remove(&to_make));
+    assert_eq!(allowed(&rendered, "Role", "portcullis"), allowed_there);
+}
