@@ -16,7 +16,9 @@ mod inputs;
 mod lint;
 mod manifests;
 mod new;
+mod production;
 mod sets;
+mod stock;
 mod test;
 mod version;
 
