@@ -218,3 +218,42 @@ fn nothing_is_said_of_what_kube_system_is_made_of() {
     let found = findings(&elsewhere, "");
     assert!(found.iter().any(|it| it[0] == "error"), "{found:?}");
 }
+
+#[test]
+fn a_kind_of_one_mesh_is_not_taken_for_that_of_another() {
+    let text = fs::read_to_string(path("homonyms.yaml")).unwrap();
+    assert_eq!(findings(&text, "--profile strict"), [] as [[String; 3]; 0]);
+    // It is the group: in the right one, the same is denied.
+    for (group, own, policy) in [
+        (
+            "install.istio.io/v1alpha1",
+            "nsm.nginx.com/v1alpha2",
+            "mtls-strict",
+        ),
+        (
+            "example.com/v1\nkind: Server",
+            "policy.linkerd.io/v1beta3\nkind: Server",
+            "linkerd-server-policy",
+        ),
+        (
+            "example.com/v1\nkind: Broker",
+            "meshery.io/v1alpha2\nkind: Broker",
+            "meshery-broker-size",
+        ),
+        (
+            "consul.hashicorp.com/v1alpha1\nkind: RateLimit",
+            "specs.smi.nginx.com/v1alpha2\nkind: RateLimit",
+            "nsm-rate-limit",
+        ),
+        (
+            "example.com/v1\nkind: CircuitBreaker",
+            "specs.smi.nginx.com/v1alpha1\nkind: CircuitBreaker",
+            "nsm-circuit-breaker",
+        ),
+    ] {
+        assert!(text.contains(group), "{group}");
+        let found = findings(&text.replacen(group, own, 1), "");
+        let is_denied = |it: &[String; 3]| it[0] == "error" && it[1] == policy;
+        assert!(found.iter().any(is_denied), "{policy}: {found:?}");
+    }
+}

@@ -79,17 +79,20 @@ fn found() -> Found {
         let findings: Vec<Value> = serde_json::from_str(&output.out).unwrap();
         for finding in findings {
             let text = |key: &str| finding[key].as_str().unwrap().to_owned();
+            let (message, subject) = (text("message"), text("subject"));
+            assert!(!message.contains('\n'), "more than a line: {message}");
+            assert!(message.starts_with(&subject), "of {subject}: {message}");
             let kind = KINDS.iter().find(|(it, _)| *it == finding["severity"]);
             let (folder, policy) = (name(&folder), text("code"));
             let place = (
                 folder.clone(),
                 policy.clone(),
                 kind.unwrap().1,
-                text("subject"),
+                subject.clone(),
             );
             *found.findings.entry(place).or_default() += 1;
             let objects = found.objects.entry((folder, policy)).or_default();
-            objects.insert((text("file"), text("subject")));
+            objects.insert((text("file"), subject));
         }
     }
     found
