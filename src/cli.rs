@@ -122,7 +122,7 @@ pub struct OverrideArgs {
     #[arg(long, value_name = "PROFILE")]
     profile: Option<Profile>,
 
-    /// Apply the `profile` and the `overrides` of a configuration of `serve`
+    /// Apply the `profile`, the `packs` and the `overrides` of a configuration of `serve`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -76,7 +76,12 @@ Configuration:
     --log-level           PORTCULLIS_LOG_LEVEL           log.level
     --log-format          PORTCULLIS_LOG_FORMAT          log.format
     --config              PORTCULLIS_CONFIG
-  What is said of single policies is in the file alone:
+  What is said of whole packs, which are folders of policies, and of single policies is in the file
+  alone; of a policy before that of its pack:
+    packs:
+      kuma: {settings: {kuma: 3}}            # for each policy that has the setting
+      istio: {profile: baseline}             # or {action: warn}
+      osm: {enabled: false}
     overrides:
       meshery-replicas: {action: warn, settings: {minReplicas: 2}}
       mtls-strict: {mutate: true}            # or {enabled: false}

@@ -1,7 +1,7 @@
 //! The codes of findings about policies, with what each one means.
 
 /// Every code of reading and validating policies, in alphabetical order, with its meaning.
-pub const CODES: [(&str, &str); 46] = [
+pub const CODES: [(&str, &str); 48] = [
     (
         "policy/duplicate-name",
         "Two policies, bindings, variables, match conditions or audit annotations have one name.",
@@ -132,8 +132,16 @@ pub const CODES: [(&str, &str); 46] = [
         "An operation is unknown, or a mutation cannot be about it.",
     ),
     (
+        "policy/unknown-pack",
+        "The configuration names a pack that does not exist: a folder with policies.",
+    ),
+    (
         "policy/unknown-patch-type",
         "A patch type is none of `JSONPatch`, `ApplyConfiguration`.",
+    ),
+    (
+        "policy/unknown-profile",
+        "A profile is none of `baseline`, `production`, `strict`.",
     ),
     (
         "policy/unknown-reason",

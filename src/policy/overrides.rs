@@ -1,14 +1,15 @@
 //! What the owner of a cluster says of policies that somebody else wrote: a profile for all of them,
-//! and for single ones their action, their settings, and whether they are in force and may change
-//! objects.
+//! and for whole packs and single policies their action, their settings, and whether they are in force
+//! and may change objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::diagnostics::Diagnostic;
 use crate::policy::model::{Documents, Form, Policy, PolicyKind, PolicySeverity, ValidationAction};
+use crate::policy::packs;
 use crate::text::{Source, Span, nearest};
 
 /// How strictly `.cel` policies are enforced, in one word.
@@ -82,7 +83,9 @@ impl std::str::FromStr for Profile {
 pub struct Overrides {
     /// For all `.cel` policies that nothing else is said of.
     pub profile: Profile,
-    /// For single policies, by name.
+    /// For all policies of a folder, by its name.
+    pub packs: BTreeMap<String, PolicyOverride>,
+    /// For single policies, by name; what is said here comes before what is said of their pack.
     pub policies: BTreeMap<String, PolicyOverride>,
     /// Which mutations are switched on, of those of which nothing else is said.
     pub mutations: Mutations,
@@ -98,14 +101,16 @@ pub enum Mutations {
     All,
 }
 
-/// What is said of one policy.
+/// What is said of one policy, or of each of a pack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyOverride {
     /// Whether it is in force at all.
     pub enabled: Option<bool>,
-    /// What a violation does, instead of what the policy or the profile says; empty says nothing.
+    /// What a violation does, instead of what the policy or a profile says; empty says nothing.
     pub actions: Vec<ValidationAction>,
-    /// Values of some of its settings.
+    /// How strictly it is enforced, instead of what the profile for all says.
+    pub profile: Option<Profile>,
+    /// Values of some of its settings; of a pack, for each policy that has them.
     pub settings: Map<String, Value>,
     /// Whether its mutation is switched on.
     pub mutate: Option<bool>,
@@ -118,7 +123,7 @@ pub struct PolicyOverride {
 pub struct Place {
     /// The text.
     pub source: Arc<Source>,
-    /// The name of the policy in it.
+    /// The name of the policy or pack in it.
     pub span: Span,
 }
 
@@ -135,16 +140,23 @@ impl Overrides {
     /// Applies what is said to what was read; a finding for each name and setting that does not exist.
     pub fn apply(&self, documents: &mut Documents) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
+        for (name, said) in &self.packs {
+            check_pack(name, said, documents, &mut findings);
+        }
         for (name, said) in &self.policies {
-            self.check(name, said, documents, &mut findings);
+            check_policy(name, said, documents, &mut findings);
         }
         let Documents {
             policies, bindings, ..
         } = documents;
+        let mut disabled = BTreeSet::new();
         for policy in policies.iter_mut() {
             policy.mutate |= self.mutations == Mutations::All;
-            if let Some(said) = self.policies.get(&policy.name) {
+            for said in self.said_of(policy).into_iter().rev() {
                 said.change(policy);
+            }
+            if self.first(policy, |said| said.enabled) == Some(false) {
+                disabled.insert(policy.name.clone());
             }
         }
         for binding in bindings.iter_mut() {
@@ -156,81 +168,145 @@ impl Overrides {
             if binding.kind != PolicyKind::Validating {
                 continue;
             }
-            match self.policies.get(&policy.name) {
-                Some(said) if !said.actions.is_empty() => {
-                    binding.validation_actions.clone_from(&said.actions);
-                }
-                _ if policy.origin.form == Form::Cel => {
+            let actions = |said: &PolicyOverride| match said.actions.is_empty() {
+                true => None,
+                false => Some(said.actions.clone()),
+            };
+            match self.first(policy, actions) {
+                Some(actions) => binding.validation_actions = actions,
+                None if policy.origin.form == Form::Cel => {
+                    let profile = self.first(policy, |said| said.profile);
+                    let profile = profile.unwrap_or(self.profile);
                     let written = &binding.validation_actions;
-                    binding.validation_actions =
-                        self.profile.actions(written, policy.about.severity);
+                    binding.validation_actions = profile.actions(written, policy.about.severity);
                 }
-                _ => {}
+                None => {}
             }
         }
-        let is_enabled = |name: &str| {
-            let said = self.policies.get(name);
-            said.and_then(|said| said.enabled).unwrap_or(true)
-        };
-        policies.retain(|policy| is_enabled(&policy.name));
-        bindings.retain(|binding| is_enabled(&binding.policy_name));
+        policies.retain(|policy| !disabled.contains(&policy.name));
+        bindings.retain(|binding| !disabled.contains(&binding.policy_name));
         findings
     }
 
-    fn check(
-        &self,
-        name: &str,
-        said: &PolicyOverride,
-        documents: &Documents,
-        findings: &mut Vec<Diagnostic>,
-    ) {
-        let mut report = |finding: Diagnostic, help: String| {
-            let finding = match &said.place {
-                Some(place) => finding.at(&place.source, place.span),
-                None => finding,
-            };
-            findings.push(finding.help(help));
-        };
-        let named: Vec<&Policy> = documents
-            .policies
-            .iter()
-            .filter(|policy| policy.name == name)
-            .collect();
-        if named.is_empty() {
-            // Not an error: policies may be loaded a few at a time.
-            let message = format!("`{name}` is none of the policies that are loaded");
-            let names = documents.policies.iter().map(|it| it.name.as_str());
-            let help = match nearest(name, names) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "nothing is changed by it".to_owned(),
-            };
-            report(Diagnostic::warning("policy/not-loaded", message), help);
-            return;
+    /// Returns what is said of a policy, the nearest first.
+    fn said_of(&self, policy: &Policy) -> Vec<&PolicyOverride> {
+        let pack = packs::pack_of(policy.origin.source.name());
+        let of_pack = pack.and_then(|pack| self.packs.get(pack));
+        let own = self.policies.get(&policy.name);
+        own.into_iter().chain(of_pack).collect()
+    }
+
+    /// Returns the nearest of what is said of a policy.
+    fn first<T>(&self, policy: &Policy, look: impl Fn(&PolicyOverride) -> Option<T>) -> Option<T> {
+        self.said_of(policy).into_iter().find_map(look)
+    }
+}
+
+fn report(
+    findings: &mut Vec<Diagnostic>,
+    said: &PolicyOverride,
+    finding: Diagnostic,
+    help: String,
+) {
+    let finding = match &said.place {
+        Some(place) => finding.at(&place.source, place.span),
+        None => finding,
+    };
+    findings.push(finding.help(help));
+}
+
+/// Says that a policy or pack is none of those that are loaded.
+fn not_loaded(name: &str, kind: &str, meant: Option<&str>) -> (Diagnostic, String) {
+    let message = format!("`{name}` is none of the {kind} that are loaded");
+    let help = match meant {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "nothing is changed by it".to_owned(),
+    };
+    (Diagnostic::warning("policy/not-loaded", message), help)
+}
+
+fn check_policy(
+    name: &str,
+    said: &PolicyOverride,
+    documents: &Documents,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let policies = documents.policies.iter();
+    let named: Vec<&Policy> = policies.filter(|policy| policy.name == name).collect();
+    if named.is_empty() {
+        // Not an error: policies may be loaded a few at a time.
+        let names = documents.policies.iter().map(|it| it.name.as_str());
+        let (finding, help) = not_loaded(name, "policies", nearest(name, names));
+        report(findings, said, finding, help);
+        return;
+    }
+    check_settings(&format!("`{name}`"), &named, said, findings);
+}
+
+fn check_pack(
+    name: &str,
+    said: &PolicyOverride,
+    documents: &Documents,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let pack = |policy: &Policy| packs::pack_of(policy.origin.source.name()).map(str::to_owned);
+    let policies = documents.policies.iter();
+    let (inside, outside): (Vec<&Policy>, Vec<&Policy>) =
+        policies.partition(|policy| pack(policy).as_deref() == Some(name));
+    if !inside.is_empty() {
+        return check_settings(&format!("the pack `{name}`"), &inside, said, findings);
+    }
+    let loaded: BTreeSet<String> = outside.into_iter().filter_map(pack).collect();
+    let known: BTreeSet<&str> = packs::names().collect();
+    if known.contains(name) {
+        let (finding, help) = not_loaded(name, "packs", None);
+        report(findings, said, finding, help);
+        return;
+    }
+    let names: BTreeSet<&str> = loaded.iter().map(String::as_str).chain(known).collect();
+    let message = format!("there is no pack `{name}`");
+    let help = match nearest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => {
+            let names: Vec<&str> = names.into_iter().collect();
+            format!("a pack is a folder of policies: {}", names.join(", "))
         }
-        for (setting, value) in &said.settings {
-            let known = named.iter().find_map(|policy| policy.settings.get(setting));
-            match known {
-                Some(default) if is_alike(default, value) => {}
-                Some(default) => {
-                    let message = format!(
-                        "the setting `{setting}` of `{name}` must be {}, not `{value}`",
-                        type_name(default),
-                    );
-                    let help = format!("by default it is `{default}`");
-                    report(Diagnostic::error("policy/wrong-setting", message), help);
-                }
+    };
+    let finding = Diagnostic::error("policy/unknown-pack", message);
+    report(findings, said, finding, help);
+}
+
+/// Checks settings against those that policies have; `owner` is what they are said of.
+fn check_settings(
+    owner: &str,
+    policies: &[&Policy],
+    said: &PolicyOverride,
+    findings: &mut Vec<Diagnostic>,
+) {
+    for (setting, value) in &said.settings {
+        let mut defaults = policies.iter().filter_map(|it| it.settings.get(setting));
+        if let Some(default) = defaults.clone().find(|it| !is_alike(it, value)) {
+            let message = format!(
+                "the setting `{setting}` of {owner} must be {}, not `{value}`",
+                type_name(default),
+            );
+            let help = format!("by default it is `{default}`");
+            let finding = Diagnostic::error("policy/wrong-setting", message);
+            report(findings, said, finding, help);
+        } else if defaults.next().is_none() {
+            let known = policies.iter().flat_map(|policy| policy.settings.keys());
+            let known: BTreeSet<&str> = known.map(String::as_str).collect();
+            let message = format!("{owner} has no setting `{setting}`");
+            let help = match nearest(setting, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None if known.is_empty() => "it has no settings".to_owned(),
                 None => {
-                    let known = named.iter().flat_map(|policy| policy.settings.keys());
-                    let known: Vec<&str> = known.map(String::as_str).collect();
-                    let message = format!("`{name}` has no setting `{setting}`");
-                    let help = match nearest(setting, known.iter().copied()) {
-                        Some(meant) => format!("did you mean `{meant}`?"),
-                        None if known.is_empty() => "it has no settings".to_owned(),
-                        None => format!("its settings are {}", known.join(", ")),
-                    };
-                    report(Diagnostic::error("policy/unknown-setting", message), help);
+                    let known: Vec<&str> = known.into_iter().collect();
+                    format!("its settings are {}", known.join(", "))
                 }
-            }
+            };
+            let finding = Diagnostic::error("policy/unknown-setting", message);
+            report(findings, said, finding, help);
         }
     }
 }

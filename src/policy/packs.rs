@@ -1,5 +1,6 @@
 //! The built-in policies: the files of `policies/`, in the binary.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::text::Source;
@@ -16,6 +17,19 @@ pub fn sources() -> Vec<Arc<Source>> {
         .iter()
         .map(|(name, text)| Source::new(*name, *text))
         .collect()
+}
+
+/// Returns the pack that a file belongs to: the folder that it is in.
+pub fn pack_of(file: &str) -> Option<&str> {
+    let (folder, _) = file.rsplit_once('/')?;
+    let name = folder.rsplit('/').next()?;
+    (!name.is_empty() && name != "." && name != "..").then_some(name)
+}
+
+/// Returns the names of the built-in packs, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let packs: BTreeSet<&str> = FILES.iter().filter_map(|(name, _)| pack_of(name)).collect();
+    packs.into_iter()
 }
 
 #[cfg(test)]
@@ -52,6 +66,22 @@ mod tests {
         names.sort();
         let built_in: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
         assert_eq!(built_in, names);
+    }
+
+    #[test]
+    fn a_pack_is_the_folder_of_a_file() {
+        for (file, pack) in [
+            ("built-in/kuma/kuma-identity.cel", Some("kuma")),
+            ("/etc/policies/mine/a.cel", Some("mine")),
+            ("policies/a.cel", Some("policies")),
+            ("a.cel", None),
+            ("./a.cel", None),
+            ("../a.cel", None),
+            ("/a.cel", None),
+        ] {
+            assert_eq!(pack_of(file), pack, "{file}");
+        }
+        assert!(names().any(|name| name == "kuma"));
     }
 
     #[test]

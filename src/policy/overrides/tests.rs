@@ -171,3 +171,107 @@ fn a_policy_can_be_switched_off_and_its_mutation_on() {
         expected
     );
 }
+
+/// What becomes of two policies of a pack, and one of another, with what is said of packs and policies.
+fn packed(packs: &str, policies: &str) -> (Documents, Vec<String>) {
+    let mut documents = Documents::default();
+    for (file, settings) in [
+        ("built-in/kuma/a.cel", "{kuma: 2, least: 1}"),
+        ("built-in/kuma/b.cel", "{kuma: 2}"),
+        ("my/mine/c.cel", "{kuma: 2}"),
+    ] {
+        let text = format!(
+            "// A.\n//\n// ---\n// match: {{resources: [v1/pods]}}\n// settings: {settings}\n// ---\n\n\
+             // @require a\nsettings.kuma == 2\n"
+        );
+        let (read, findings) = read::read(&Source::new(file, text));
+        assert!(findings.is_empty(), "{findings:?}");
+        documents.policies.extend(read.policies);
+        documents.bindings.extend(read.bindings);
+    }
+    let overrides = Overrides {
+        packs: said(packs).0.policies,
+        policies: said(policies).0.policies,
+        ..Overrides::default()
+    };
+    let told = overrides.apply(&mut documents);
+    let told = told.iter().map(|it| {
+        let help = it.help.as_deref().unwrap_or_default();
+        format!("{} {}: {} ({help})", it.severity, it.code, it.message)
+    });
+    let told = told.collect();
+    (documents, told)
+}
+
+#[test]
+fn what_is_said_of_a_pack_is_said_of_each_of_its_policies() {
+    let settings = |documents: &Documents| -> Vec<String> {
+        let policies = documents.policies.iter();
+        policies
+            .map(|it| Value::Object(it.settings.clone()).to_string())
+            .collect()
+    };
+    let actions = |documents: &Documents| -> Vec<ValidationAction> {
+        let bindings = documents.bindings.iter();
+        bindings.map(|it| it.validation_actions[0]).collect()
+    };
+    let (changed, told) = packed("kuma: {settings: {kuma: 3}, action: warn}", "{}");
+    assert_eq!(told, [] as [&str; 0]);
+    let expected = [r#"{"kuma":3,"least":1}"#, r#"{"kuma":3}"#, r#"{"kuma":2}"#];
+    assert_eq!(settings(&changed), expected);
+    assert_eq!(actions(&changed), [Warn, Warn, Deny]);
+
+    // A setting that only one of them has, and what is said of one comes first.
+    let (changed, told) = packed(
+        "{kuma: {settings: {kuma: 3, least: 4}, action: warn}, mine: {settings: {kuma: 5}}}",
+        "a: {settings: {kuma: 1}, action: audit}",
+    );
+    assert_eq!(told, [] as [&str; 0]);
+    let expected = [r#"{"kuma":1,"least":4}"#, r#"{"kuma":3}"#, r#"{"kuma":5}"#];
+    assert_eq!(settings(&changed), expected);
+    assert_eq!(actions(&changed), [Audit, Warn, Deny]);
+
+    // `deny` of medium severity is a warning in the baseline; an action is said of one policy, though.
+    let (changed, told) = packed(
+        "{kuma: {profile: baseline}, mine: {profile: strict}}",
+        "a: {action: audit}",
+    );
+    assert_eq!(told, [] as [&str; 0]);
+    assert_eq!(actions(&changed), [Audit, Warn, Deny]);
+
+    let (changed, _) = packed("kuma: {enabled: false}", "b: {enabled: true}");
+    let names: Vec<&str> = changed.policies.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["b", "c"]);
+    assert_eq!(changed.bindings.len(), 2);
+}
+
+#[test]
+fn a_pack_or_setting_that_does_not_exist_is_an_error() {
+    let cases = [
+        (
+            "kumma: {enabled: false}",
+            "error policy/unknown-pack: there is no pack `kumma` (did you mean `kuma`?)",
+        ),
+        (
+            "kuma: {settings: {kuna: 3}}",
+            "error policy/unknown-setting: the pack `kuma` has no setting `kuna` (did you mean \
+             `kuma`?)",
+        ),
+        (
+            "kuma: {settings: {kuma: '3'}}",
+            "error policy/wrong-setting: the setting `kuma` of the pack `kuma` must be an integer, not \
+             `\"3\"` (by default it is `2`)",
+        ),
+        // It is known, and only not among those that are loaded.
+        (
+            "istio: {enabled: false}",
+            "warning policy/not-loaded: `istio` is none of the packs that are loaded (nothing is \
+             changed by it)",
+        ),
+    ];
+    for (packs, expected) in cases {
+        let (changed, told) = packed(packs, "{}");
+        assert_eq!(told, [expected], "{packs}");
+        assert_eq!(changed.policies.len(), 3, "{packs}");
+    }
+}

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
 use crate::policy::model::ValidationAction;
-use crate::policy::overrides::{Place, PolicyOverride};
+use crate::policy::overrides::{Place, PolicyOverride, Profile};
 use crate::policy::read::front_matter;
 use crate::policy::read::reader::{Field, Reader};
 use crate::text::Source;
 use crate::text::yaml::Yaml;
 
-/// Reads a mapping of names of policies to what is said of them:
+/// Reads a mapping of names of policies or packs to what is said of them:
 /// `{meshery-replicas: {action: warn, settings: {minReplicas: 2}}}`.
 ///
-/// Takes `enabled`, `action`, `settings` and `mutate`.
+/// Takes `enabled`, `action`, `profile`, `settings` and `mutate`.
 pub fn overrides(
     source: &Arc<Source>,
     yaml: &Yaml,
@@ -53,6 +53,9 @@ fn of_one(reader: &mut Reader<'_>, field: &Field<'_>) -> PolicyOverride {
                 "what is denied is said; leave `warn` out",
             );
         }
+    }
+    if let Some(field) = reader.field(fields, "profile") {
+        said.profile = reader.choice(&field, "profile", &Profile::NAMES);
     }
     if let Some(field) = reader.field(fields, "settings") {
         said.settings = front_matter::settings(reader, &field);

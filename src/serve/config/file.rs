@@ -1,12 +1,14 @@
 //! The configuration file: YAML, one document, every key checked with its place.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::keys::{KEYS, Key, OVERRIDES};
+use super::keys::{KEYS, Key, OVERRIDES, PACKS};
 use super::{Origin, Resolution};
 use crate::diagnostics::Diagnostic;
 use crate::policy;
+use crate::policy::overrides::PolicyOverride;
 use crate::text::yaml::{Entry, Yaml, YamlValue, parse_stream};
 use crate::text::{Source, nearest};
 
@@ -56,7 +58,11 @@ impl File<'_> {
             if let Some(key) = KEYS.iter().find(|key| key.path == path) {
                 self.key(key, &entry.value);
             } else if path == OVERRIDES {
-                self.overrides(&entry.value);
+                let said = self.overrides(&entry.value);
+                self.resolution.config.overrides.policies = said;
+            } else if path == PACKS {
+                let said = self.overrides(&entry.value);
+                self.resolution.config.overrides.packs = said;
             } else if KEYS.iter().any(|key| key.path.starts_with(&below)) {
                 self.mapping(&below, &entry.value);
             } else {
@@ -65,13 +71,14 @@ impl File<'_> {
         }
     }
 
-    fn overrides(&mut self, value: &Yaml) {
+    /// Reads what is said of policies or packs, by name.
+    fn overrides(&mut self, value: &Yaml) -> BTreeMap<String, PolicyOverride> {
         if value.is_null() {
-            return;
+            return BTreeMap::new();
         }
-        let (policies, findings) = policy::read::overrides(self.source, value);
-        self.resolution.config.overrides.policies = policies.into_iter().collect();
+        let (said, findings) = policy::read::overrides(self.source, value);
         self.resolution.findings.extend(findings);
+        said.into_iter().collect()
     }
 
     fn key(&mut self, key: &Key, value: &Yaml) {
@@ -129,7 +136,7 @@ impl File<'_> {
             .iter()
             .filter_map(|key| key.path.strip_prefix(prefix))
             .map(|rest| rest.split('.').next().unwrap_or(rest))
-            .chain(prefix.is_empty().then_some(OVERRIDES))
+            .chain([OVERRIDES, PACKS].into_iter().filter(|_| prefix.is_empty()))
             .collect();
         let finding = Diagnostic::error(
             "config/unknown-key",

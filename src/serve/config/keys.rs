@@ -67,6 +67,8 @@ macro_rules! key {
 
 /// The key with what is said of single policies: a mapping, which only a file can hold.
 pub(super) const OVERRIDES: &str = "overrides";
+/// The key with what is said of whole packs: the same, by the names of folders.
+pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
 pub(super) static KEYS: [Key; 27] = [

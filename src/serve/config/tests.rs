@@ -134,6 +134,7 @@ limits:
 log: info
 shutdown:
   colour: red
+pack: {}
 ",
     );
     let (_, findings) = resolve(
@@ -154,6 +155,7 @@ shutdown:
             "6:16 `limits.concurrency` must be a single value, not a list",
             "7:6 `log` must be a mapping, not a string",
             "9:3 `shutdown.colour` is no key of the configuration (known here: `grace`, `drain`)",
+            "10:1 `pack` is no key of the configuration (did you mean `packs`?)",
             "`PORTCULLIS_LIMITS_STREAMS`: must be above zero",
             "`PORTCULLIS_LIMITS_TIMEOUT`: `31s` is longer than a webhook's timeout can be: 30s",
             "`--listen`: `localhost:8443` is no address and port; write `127.0.0.1:8443`",
@@ -257,4 +259,24 @@ fn the_version_of_kubernetes_is_one_we_know_in_every_layer() {
         let (_, findings) = layer("1.29");
         assert_eq!(summary(&findings), [format!("{name}: {unknown}")]);
     }
+}
+
+#[test]
+fn packs_and_policies_are_spoken_of_in_the_same_words() {
+    let (config, findings) = resolve_file(
+        "packs: {kuma: {settings: {kuma: 3}}, osm: {enabled: false}}\noverrides: {kuma: {action: warn}}\n",
+    );
+    assert_eq!(summary(&findings), [] as [&str; 0]);
+    let Overrides {
+        packs, policies, ..
+    } = config.overrides;
+    assert_eq!(packs["kuma"].settings["kuma"], 3);
+    assert_eq!(packs["osm"].enabled, Some(false));
+    assert_eq!(policies.keys().collect::<Vec<_>>(), ["kuma"]);
+    let (_, findings) = resolve_file("packs: {kuma: {setings: {kuma: 3}, profile: baslin}}\n");
+    let expected = [
+        "1:45 unknown profile `baslin` (did you mean `baseline`?)",
+        "1:16 unknown key `setings` (did you mean `settings`?)",
+    ];
+    assert_eq!(summary(&findings), expected);
 }
