@@ -189,12 +189,8 @@ pub(super) fn settings(reader: &mut Reader<'_>, field: &Field<'_>) -> Map<String
     let mut settings = Map::new();
     for (entry, field) in reader.entries(field) {
         if !names::is_cel_identifier(&entry.key) {
-            reader.error(
-                entry.key_span,
-                "policy/invalid-name",
-                format!("`{}` cannot be the name of a setting", entry.key),
-                "it is read as `settings.NAME`: use letters, digits and `_`",
-            );
+            let (message, help) = not_a_name(&entry.key, reader.source.slice(entry.key_span));
+            reader.error(entry.key_span, "policy/invalid-name", message, help);
         }
         let value = match &field.yaml.value {
             YamlValue::Sequence(_) => Some(Value::Array(reader.each(&field, setting))),
@@ -205,6 +201,25 @@ pub(super) fn settings(reader: &mut Reader<'_>, field: &Field<'_>) -> Map<String
         }
     }
     settings
+}
+
+/// Says why a setting cannot have a name, and what to do. YAML 1.1, which is what Kubernetes reads, has
+/// more words for booleans, `on` and `y` among them: as a key such a word is not what is `written`.
+fn not_a_name(key: &str, written: &str) -> (String, String) {
+    if matches!(key, "true" | "false") && written != key && !written.starts_with(['"', '\'']) {
+        return (
+            format!(
+                "`{written}` is a boolean in YAML, `{key}`, and cannot be the name of a setting"
+            ),
+            format!("put it in quotes: `'{written}': …`"),
+        );
+    }
+    (
+        format!("`{key}` cannot be the name of a setting"),
+        "it is read as `settings.NAME`: use letters, digits and `_`, a letter first, and no \
+         reserved word"
+            .to_owned(),
+    )
 }
 
 fn setting(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Value> {
@@ -218,7 +233,7 @@ fn setting(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Value> {
             reader.wrong_type(
                 field,
                 "a scalar or a list of scalars",
-                "use `params` for objects",
+                "give each entry a setting of its own, or take the object as a parameter: `params`",
             );
             None
         }

@@ -164,3 +164,55 @@ fn the_policies_that_are_shipped_have_no_findings() {
         assert!(names.iter().any(|shipped| shipped == name), "{name}");
     }
 }
+
+#[test]
+fn a_setting_that_yaml_reads_otherwise_is_refused_with_what_it_is() {
+    let found = |settings: &str| {
+        let text = format!(
+            "// A.\n//\n// ---\n// match: {{resources: [v1/pods]}}\n// settings: {settings}\n// ---\n\n\
+             // @require a\ntrue\n"
+        );
+        let (_, findings) = read(&Source::new("a.cel", text));
+        let told = findings.iter().map(|it| {
+            let help = it.help.as_deref().unwrap_or_default();
+            format!("{}: {} ({help})", it.code, it.message)
+        });
+        told.collect::<Vec<_>>()
+    };
+    let rule = "it is read as `settings.NAME`: use letters, digits and `_`, a letter first, and no reserved word";
+    for (settings, expected) in [
+        (
+            "{on: 1}",
+            "policy/invalid-name: `on` is a boolean in YAML, `true`, and cannot be the name of a setting \
+             (put it in quotes: `'on': …`)"
+                .to_owned(),
+        ),
+        (
+            "{No: 1}",
+            "policy/invalid-name: `No` is a boolean in YAML, `false`, and cannot be the name of a setting \
+             (put it in quotes: `'No': …`)"
+                .to_owned(),
+        ),
+        (
+            "{true: 1}",
+            format!("policy/invalid-name: `true` cannot be the name of a setting ({rule})"),
+        ),
+        (
+            "{'true': 1}",
+            format!("policy/invalid-name: `true` cannot be the name of a setting ({rule})"),
+        ),
+        (
+            "{1: 1}",
+            format!("policy/invalid-name: `1` cannot be the name of a setting ({rule})"),
+        ),
+        (
+            "{a: {b: 1}}",
+            "policy/wrong-type: `a` must be a scalar or a list of scalars, not a mapping (give each entry a \
+             setting of its own, or take the object as a parameter: `params`)"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(found(settings), [expected], "{settings}");
+    }
+    assert_eq!(found("{'on': 1, y_: 2}"), [] as [&str; 0]);
+}
