@@ -1,10 +1,11 @@
-//! `portcullis explain`: what a function does, what a code of a finding means, and what the mutation of
-//! a policy makes of objects.
+//! `portcullis explain`: what a function does, what a code of a finding means, what a policy is about,
+//! and what its mutation makes of objects.
 
 mod codes;
 mod functions;
 mod macros;
 mod mutation;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +14,16 @@ use std::path::PathBuf;
 use super::{Exit, OverrideArgs, PolicyArgs, note};
 use crate::cel::version::KubernetesVersion;
 
-/// Explain a function of the expression language, the code of a finding, or a mutation
+/// Explain a policy, a mutation, the code of a finding, or a function of the expression language
 ///
 /// Exits with 2 if there is no such function, code or policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  portcullis explain policy/unknown-key
+  portcullis explain meshery-replicas
+  portcullis explain policies/replicas.cel --config portcullis.yaml
   portcullis explain meshery-replicas --object deployment.yaml
+  portcullis explain policy/unknown-key
   portcullis explain --function split
   portcullis explain --function semver --kubernetes-version 1.32
   portcullis explain --functions")]
@@ -32,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["code", "functions"])]
     kubernetes_version: Option<KubernetesVersion>,
 
-    /// Show what the mutation of the policy CODE makes of the objects in a file, folder or `-`; may be
+    /// Show what the mutation of POLICY makes of the objects in a file, folder or `-`; may be
     /// repeated
     #[arg(long, value_name = "FILE", conflicts_with_all = ["function", "functions"])]
     object: Vec<PathBuf>,
@@ -48,9 +51,9 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Subject {
-    /// The code of a finding, as it stands in brackets: `policy/unknown-key`; with --object the name of
-    /// a policy
-    #[arg(value_name = "CODE")]
+    /// A policy, by its name or its file, or the code of a finding, as it stands in brackets:
+    /// `policy/unknown-key`
+    #[arg(value_name = "POLICY|CODE")]
     code: Option<String>,
 
     /// A function or macro: its signatures, cost, first version of Kubernetes, and examples
@@ -66,7 +69,7 @@ struct Subject {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let explanation = match (&args.subject.code, &args.subject.function) {
         (Some(name), _) if !args.object.is_empty() => return mutation::run(name, args),
-        (Some(code), _) => codes::explain(code),
+        (Some(name), _) => return policy::run(name, args),
         (None, Some(name)) => functions::explain(name, args.kubernetes_version),
         (None, None) => Ok(functions::list()),
     };

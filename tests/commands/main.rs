@@ -10,6 +10,7 @@
 mod certs;
 mod check;
 mod corpus;
+mod explain;
 mod export;
 mod fix;
 mod inputs;
