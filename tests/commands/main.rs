@@ -17,6 +17,7 @@ mod inputs;
 mod lint;
 mod manifests;
 mod new;
+mod packs;
 mod production;
 mod sets;
 mod stock;
