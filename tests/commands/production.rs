@@ -1,11 +1,6 @@
 //! The built-in policies on whole installations as production wants them, and on the system's own
 //! objects: nothing of them is denied, and what is warned of is right.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a finding without a key fails the test"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
