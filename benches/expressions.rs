@@ -84,12 +84,7 @@ fn observed<'a>(
     arena: &'a Bump,
     observer: &mut impl Observer<'a>,
 ) -> bool {
-    let inputs = arena.alloc(Inputs {
-        slots,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    });
+    let inputs = arena.alloc(Inputs::new(slots));
     let outcome = evaluate(program, inputs, arena, Limits::default(), observer);
     matches!(outcome.value, Ok(Value::Bool(true)))
 }

@@ -123,12 +123,7 @@ fn compile(expression: &str, env: &Env) -> Program {
 }
 
 fn evaluates_to_true(program: &Program, slots: &[Value<'_>], arena: &Bump) -> bool {
-    let inputs = Inputs {
-        slots,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(slots);
     let outcome = evaluate(program, &inputs, arena, Limits::default(), &mut Unobserved);
     matches!(outcome.value, Ok(Value::Bool(true)))
 }

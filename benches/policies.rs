@@ -30,7 +30,7 @@ use portcullis::admission::review;
 use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::cluster::Objects;
 use portcullis::engine::mutating::{Defaults, Mutating, mutate};
-use portcullis::engine::{Options, Select, validate};
+use portcullis::engine::{Options, validate};
 use portcullis::policy::set::PolicySet;
 use portcullis::schema::Schemas;
 use portcullis::sources;
@@ -116,13 +116,7 @@ fn compilation() {
 fn decide<const N: usize>(sets: [&PolicySet; N]) -> [(f64, u64); N] {
     let body = body();
     let cluster = Objects::default();
-    let options = Options {
-        cluster: &cluster,
-        resources: portcullis::admission::resources::Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(&cluster);
     let decide = |set: &PolicySet| {
         let request = review::parse(&body).expect("a review");
         let verdict = validate(set, &request, options).expect("it is decided");
@@ -186,13 +180,7 @@ fn mutations() {
     assert_eq!(set.mutating().len(), 10);
     let body = body();
     let cluster = Objects::default();
-    let options = Options {
-        cluster: &cluster,
-        resources: portcullis::admission::resources::Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(&cluster);
     let mutating = Mutating {
         schemas: &Schemas::built_in_shared,
         defaults: Defaults::Applied,

@@ -55,6 +55,19 @@ pub struct Options<'o> {
     pub select: Select,
 }
 
+impl<'o> Options<'o> {
+    /// All policies are applied, with built-in resources, nobody to ask and no deadline.
+    pub fn new(cluster: &'o dyn ClusterView) -> Self {
+        Options {
+            cluster,
+            resources: Resources::built_in(),
+            authorizer: None,
+            is_expired: None,
+            select: Select::All,
+        }
+    }
+}
+
 /// Which policies to apply, by failure policy: the API server calls an endpoint for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Select {

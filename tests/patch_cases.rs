@@ -111,12 +111,8 @@ fn evaluated(
     };
     let arena = Bump::new();
     let object = cel::value::Value::from(portcullis::json::from_value(&arena, object));
-    let inputs = Inputs {
-        slots: &[object],
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let slots = [object];
+    let inputs = Inputs::new(&slots);
     let outcome = evaluate(
         &program,
         &inputs,

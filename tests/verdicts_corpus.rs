@@ -16,7 +16,7 @@ use flate2::read::GzDecoder;
 use portcullis::admission::review;
 use portcullis::cel::version::KubernetesVersion;
 use portcullis::engine::cluster::Objects;
-use portcullis::engine::{Options, Select, validate};
+use portcullis::engine::{Options, validate};
 use portcullis::policy::read;
 use portcullis::policy::set::PolicySet;
 use portcullis::text::Source;
@@ -111,13 +111,7 @@ fn reviews_are_decided_as_kubernetes_decides_them() {
             .unwrap()
             .replace("admission.k8s.io/v1beta1", "admission.k8s.io/v1");
         let request = review::parse(body.as_bytes()).unwrap();
-        let options = Options {
-            cluster: &cluster,
-            resources: portcullis::admission::resources::Resources::built_in(),
-            authorizer: None,
-            is_expired: None,
-            select: Select::All,
-        };
+        let options = Options::new(&cluster);
         let verdict = validate(&sets[policy], &request, options).unwrap();
         let (messages, mut annotations) = recorded(&case["result"]);
         annotations.sort();

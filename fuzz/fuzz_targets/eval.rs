@@ -27,12 +27,7 @@ fuzz_target!(|text: &str| {
     let object = json::parse(&arena, OBJECT.as_bytes()).expect("the object is JSON");
     let object = object.get("object").map_or(Value::Null, Value::from);
     let slots = vec![object; SLOTS.len()];
-    let inputs = Inputs {
-        slots: &slots,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&slots);
     let limits = Limits {
         cost: COST,
         ..Limits::default()

@@ -75,6 +75,18 @@ pub struct Inputs<'a> {
     pub authorizer: Option<&'a dyn Authorize>,
 }
 
+impl<'a> Inputs<'a> {
+    /// Values by slot and nothing else: no variables, no cluster, nobody to ask.
+    pub fn new(slots: &'a [Value<'a>]) -> Self {
+        Inputs {
+            slots,
+            variables: &[],
+            lookup: None,
+            authorizer: None,
+        }
+    }
+}
+
 /// A variable that is computed when it is first read.
 #[derive(Debug)]
 pub struct Variable<'a> {

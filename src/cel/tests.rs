@@ -23,12 +23,8 @@ fn run<R>(expression: &str, limits: Limits<'_>, show: impl FnOnce(Outcome<'_>) -
     let program = compile(expression, Language::Extended).expect("the expression compiles");
     let arena = Bump::new();
     let object = Value::from(json::parse(&arena, OBJECT).expect("the object is JSON"));
-    let inputs = Inputs {
-        slots: &[object, Value::Null],
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let slots = [object, Value::Null];
+    let inputs = Inputs::new(&slots);
     show(evaluate(&program, &inputs, &arena, limits, &mut Unobserved))
 }
 

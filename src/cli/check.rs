@@ -25,7 +25,7 @@ use crate::diagnostics::{Diagnostic, Format};
 use crate::engine::cluster::ClusterView;
 use crate::engine::observer::Unwatched;
 use crate::engine::respond::Mode;
-use crate::engine::{self, Options, Select};
+use crate::engine::{self, Options};
 use crate::json;
 use crate::manifest::neighbours::Neighbours;
 use crate::manifest::point::{self, Reads};
@@ -390,11 +390,8 @@ impl Against<'_> {
 
     fn options<'o>(&'o self, cluster: &'o dyn ClusterView) -> Options<'o> {
         Options {
-            cluster,
             resources: self.resources,
-            authorizer: None,
-            is_expired: None,
-            select: Select::All,
+            ..Options::new(cluster)
         }
     }
 

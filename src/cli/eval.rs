@@ -158,12 +158,7 @@ fn one(args: &Args, source: &Arc<Source>, variables: &Variables<'_>, arena: &Bum
             return Exit::Unusable;
         }
     };
-    let inputs = Inputs {
-        slots: &setting.values,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&setting.values);
     let mut recorder = Recorder::new(&compiled.ast);
     let limits = Limits::default();
     let outcome = match args.trace {

@@ -78,11 +78,8 @@ fn decide(set: &PolicySet, body: &[u8], cluster: &Objects) -> Verdict {
 fn decide_with(set: &PolicySet, body: &[u8], cluster: &Objects, resources: &Resources) -> Verdict {
     let request = review::parse(body).unwrap();
     let options = Options {
-        cluster,
         resources,
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
+        ..Options::new(cluster)
     };
     validate(set, &request, options).unwrap()
 }
@@ -451,13 +448,7 @@ fn an_object_that_is_no_document_is_an_error_of_the_request() {
     let text = text.replace("\"DEEP\"", &nested);
     let request = review::parse(text.as_bytes()).unwrap();
     let objects = Objects::default();
-    let options = Options {
-        cluster: &objects,
-        resources: Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(&objects);
     let error = validate(&set, &request, options).unwrap_err();
     assert!(
         error

@@ -366,12 +366,7 @@ impl<'s, 'p> Logic<'s, 'p> {
         let checked = check::check(parse::parse(at.text()).ok()?, &env).ok()?;
         let program = plan::plan(&checked).ok()?;
         let arena = Bump::new();
-        let inputs = Inputs {
-            slots: &[],
-            variables: &[],
-            lookup: None,
-            authorizer: None,
-        };
+        let inputs = Inputs::new(&[]);
         let limits = Limits {
             cost: 10_000,
             ..Limits::default()

@@ -20,7 +20,7 @@ use crate::engine::cluster::Objects;
 use crate::engine::mutating::{self, Defaults, Mutating, Refusal};
 use crate::engine::observer::{Held, Observer};
 use crate::engine::verdict::{Outcome as Decided, Verdict};
-use crate::engine::{self, EngineError, Options, Select};
+use crate::engine::{self, EngineError, Options};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
     Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyScope,
@@ -136,11 +136,9 @@ impl UnderTest {
             .as_ref()
             .map(|rules| rules.for_user(&user.username));
         let options = Options {
-            cluster: &cluster,
             resources: &self.resources,
             authorizer: asked.as_ref().map(|asked| asked as &dyn Authorize),
-            is_expired: None,
-            select: Select::All,
+            ..Options::new(&cluster)
         };
         let mut watch = Watch {
             tally,
@@ -203,11 +201,8 @@ impl UnderTest {
         }
         let cluster = Objects::new(self.cluster(file, case, "")?);
         let options = Options {
-            cluster: &cluster,
             resources: &self.resources,
-            authorizer: None,
-            is_expired: None,
-            select: Select::All,
+            ..Options::new(&cluster)
         };
         let mut watch = Watch {
             tally,

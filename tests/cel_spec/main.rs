@@ -137,12 +137,7 @@ fn outcome(suite: &Suite, test: &Test) -> Outcome {
         Expected::Value(wanted) | Expected::Typed(wanted, _) => Some(wanted),
         Expected::Error => None,
     };
-    let inputs = Inputs {
-        slots: &bound,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&bound);
     let limits = Limits::default();
     let result = evaluate(&program, &inputs, &arena, limits, &mut Unobserved).value;
     let (value, wanted) = match (result, wanted) {

@@ -25,7 +25,7 @@ use portcullis::cel::version::KubernetesVersion;
 use portcullis::diagnostics::Diagnostic;
 use portcullis::engine::cluster::Objects;
 use portcullis::engine::verdict::Decision;
-use portcullis::engine::{Options, Select, validate};
+use portcullis::engine::{Options, validate};
 use portcullis::policy::overrides::Overrides;
 use portcullis::policy::set::PolicySet;
 use portcullis::sources;
@@ -99,13 +99,7 @@ fn created(
 }
 
 fn decided(set: &PolicySet, request: &AdmissionRequest<'_>, cluster: &Objects) -> Vec<Decision> {
-    let options = Options {
-        cluster,
-        resources: Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(cluster);
     validate(set, request, options).unwrap().decisions
 }
 

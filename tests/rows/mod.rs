@@ -155,12 +155,7 @@ fn evaluated(row: &Row) -> Answer {
             .map(|(name, _)| value(&row["vars"][*name]))
             .collect(),
     };
-    let inputs = Inputs {
-        slots: &slots,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&slots);
     let outcome = evaluate(
         &program,
         &inputs,

@@ -14,12 +14,7 @@ fn written(expression: &str, notation: Notation, limit_bytes: usize) -> Written 
     let env = Env::new([], Language::Kubernetes).with_messages(Messages::Mutation);
     let checked = check::check(parse::parse(expression).unwrap(), &env).unwrap();
     let program = plan::plan(&checked).unwrap();
-    let inputs = Inputs {
-        slots: &[],
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&[]);
     let limits = Limits::default();
     let outcome = evaluate(&program, &inputs, &arena, limits, &mut Unobserved);
     write(&outcome.value.unwrap(), notation, limit_bytes)

@@ -11,12 +11,7 @@ fn result(expression: &str) -> String {
     let checked = check::check(parse::parse(expression).unwrap(), &env).unwrap();
     let program = plan::plan(&checked).unwrap();
     let arena = Bump::new();
-    let inputs = Inputs {
-        slots: &[],
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&[]);
     let outcome = evaluate(
         &program,
         &inputs,

@@ -23,12 +23,7 @@ fn drawn(expression: &str) -> String {
     let checked = check::check(parse::parse(expression).unwrap(), &env).unwrap();
     let program = plan::plan(&checked).unwrap();
     let slots = [Value::from(json::parse(&arena, OBJECT).unwrap())];
-    let inputs = Inputs {
-        slots: &slots,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&slots);
     let mut recorder = Recorder::new(&checked.ast);
     evaluate(&program, &inputs, &arena, Limits::default(), &mut recorder);
     draw(expression, &steps(&checked.ast, &recorder))

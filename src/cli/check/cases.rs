@@ -27,7 +27,7 @@ use crate::engine::cluster::Objects;
 use crate::engine::mutating::{self, Defaults, Mutating, Refusal};
 use crate::engine::respond::{self, Mode};
 use crate::engine::verdict::{Decision, Verdict};
-use crate::engine::{self, EngineError, Options, Select};
+use crate::engine::{self, EngineError, Options};
 use crate::policy::model::{Documents, ValidationAction};
 use crate::policy::read;
 use crate::policy::set::PolicySet;
@@ -96,11 +96,9 @@ fn decide(case: &Value) -> Result<Value, String> {
     let user = case.pointer("/request/userInfo/username");
     let asked = rules.for_user(user.and_then(Value::as_str).unwrap_or_default());
     let options = Options {
-        cluster: &cluster,
         resources: &resources,
         authorizer: case.get("authorizer").map(|_| &asked as &dyn Authorize),
-        is_expired: None,
-        select: Select::All,
+        ..Options::new(&cluster)
     };
     let problem = |error: EngineError| error.to_string();
     let is_defaulted = case.get("defaults") == Some(&Value::Bool(true));

@@ -146,12 +146,7 @@ fn evaluated(row: &Row<'_>, version: KubernetesVersion) -> Answer {
         Ok(compiled) => compiled,
         Err(failure) => return Answer::of_failure(&failure),
     };
-    let inputs = Inputs {
-        slots: &values,
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&values);
     let limits = Limits::default();
     let outcome = evaluate(&compiled.program, &inputs, &arena, limits, &mut Unobserved);
     Answer::of_outcome(&compiled, &outcome)

@@ -13,9 +13,9 @@ use crate::admission::synthesize::{OwnedRequest, User};
 use crate::cel::version::KubernetesVersion;
 use crate::cli::{Exit, note, print, show};
 use crate::diagnostics::Diagnostic;
+use crate::engine::Options;
 use crate::engine::mutating::{self, Defaults, Mutated, Mutating, Refusal};
 use crate::engine::respond::denial;
-use crate::engine::{Options, Select};
 use crate::json::{self, MAX_DEPTH};
 use crate::manifest::neighbours::Neighbours;
 use crate::manifest::request::{self, Circumstances};
@@ -163,11 +163,8 @@ impl World<'_> {
         let subject = manifest.subject(request::namespace(owned));
         let cluster = self.neighbours.around(request::key(manifest, owned));
         let options = Options {
-            cluster: &cluster,
             resources: self.resources,
-            authorizer: None,
-            is_expired: None,
-            select: Select::All,
+            ..Options::new(&cluster)
         };
         let mutating = Mutating {
             schemas: self.schemas,

@@ -20,12 +20,7 @@ fn outcome(expression: &str) -> Result<String, String> {
     let env = Env::new([], Language::Extended);
     let checked = check::check(parse::parse(expression).unwrap(), &env).unwrap();
     let program = plan::plan(&checked).unwrap();
-    let inputs = Inputs {
-        slots: &[],
-        variables: &[],
-        lookup: None,
-        authorizer: None,
-    };
+    let inputs = Inputs::new(&[]);
     let limits = Limits::default();
     match evaluate(&program, &inputs, &arena, limits, &mut Unobserved).value {
         Ok(value) => Ok(write(&value, Notation::Typed, usize::MAX).whole().unwrap()),

@@ -15,13 +15,7 @@ fn audit(set: &PolicySet, nodes: &[&str]) -> Verdict {
     let node =
         |name: &&str| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
     let cluster = Objects::new(nodes.iter().map(node).collect());
-    let options = Options {
-        cluster: &cluster,
-        resources: Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(&cluster);
     audit_cluster(set, options, &mut Unwatched)
 }
 

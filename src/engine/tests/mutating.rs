@@ -31,13 +31,7 @@ const IF_NEEDED: &str = "  reinvocationPolicy: IfNeeded\n";
 fn changed(set: &PolicySet, body: &[u8], defaults: Defaults) -> Mutated {
     let request = review::parse(body).unwrap();
     let cluster = Objects::default();
-    let options = Options {
-        cluster: &cluster,
-        resources: Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(&cluster);
     let mutating = Mutating {
         schemas: &Schemas::built_in_shared,
         defaults,

@@ -163,13 +163,7 @@ fn many_bindings_decide_as_if_each_were_evaluated() {
     let set = set(&[("p.yaml", text)]);
     let (body, cluster) = (body(&[]), Objects::default());
     let request = review::parse(&body).unwrap();
-    let options = Options {
-        cluster: &cluster,
-        resources: crate::admission::resources::Resources::built_in(),
-        authorizer: None,
-        is_expired: None,
-        select: Select::All,
-    };
+    let options = Options::new(&cluster);
     let (mut once, mut each) = (Seen::default(), Seen::default());
     once.add(&validate(&set, &request, options).unwrap());
     each.add(&validate_observed(&set, &request, options, &mut Watching).unwrap());

@@ -5,11 +5,10 @@ use proptest::sample::{select, subsequence};
 
 use super::guards::{conditions, holes};
 use super::*;
-use crate::admission::resources::Resources;
 use crate::admission::review;
 use crate::cel::version::KubernetesVersion;
 use crate::engine::cluster::Objects;
-use crate::engine::{self, Options, Select};
+use crate::engine::{self, Options};
 use crate::policy::set::PolicySet;
 use crate::sources;
 use crate::text::Source;
@@ -392,13 +391,7 @@ impl Request {
         let body = body.to_string().into_bytes();
         let request = review::parse(&body).unwrap();
         let nothing = Objects::default();
-        let options = Options {
-            cluster: &nothing,
-            resources: Resources::built_in(),
-            authorizer: None,
-            is_expired: None,
-            select: Select::All,
-        };
+        let options = Options::new(&nothing);
         let verdict = engine::validate(conditions, &request, options).unwrap();
         assert_eq!(verdict.matched, 1);
         !verdict.is_denied()
