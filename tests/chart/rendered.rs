@@ -70,6 +70,10 @@ fn what_cannot_be_meant_is_refused() {
             "/policies/overrides/mtls-strict/mutate",
         ),
         (
+            &["policies.packs.kuma.profile=lax"],
+            "/policies/packs/kuma/profile",
+        ),
+        (
             &["policies.files.readme=text"],
             "invalid propertyName 'readme'",
         ),

@@ -94,6 +94,10 @@ policies:
 {{- with .Values.policies.namespace }}
 policyNamespace: {{ . }}
 {{- end }}
+{{- with .Values.policies.packs }}
+packs:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.policies.overrides }}
 overrides:
   {{- toYaml . | nindent 2 }}
