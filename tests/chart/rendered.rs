@@ -44,7 +44,7 @@ fn what_is_rendered_is_as_recorded() {
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn what_cannot_be_meant_is_refused() {
-    let rows: [(&[&str], &str); 17] = [
+    let rows: [(&[&str], &str); 18] = [
         (&["mode=dryrun"], "/mode"),
         (&["profile=lax"], "/profile"),
         (&["replicas=0"], "/replicas"),
