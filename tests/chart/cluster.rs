@@ -34,7 +34,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A cluster that helm installs into.
 pub(crate) struct World {
-    server: ApiServer,
+    pub(crate) server: ApiServer,
     pub(crate) admin: Client,
     folder: TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -66,18 +66,9 @@ impl World {
         said
     }
 
-    /// Writes a kubeconfig that leads here as the service account of the release.
+    /// Returns a kubeconfig that leads here as the service account of the release.
     fn as_the_program(&self) -> PathBuf {
-        let text = std::fs::read_to_string(self.server.kubeconfig("admin")).unwrap();
-        let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
-        let text = text.replace(
-            "token: admin-token",
-            &format!("token: admin-token, as: '{user}'"),
-        );
-        assert!(text.contains(&user), "{text}");
-        let path = self.folder.path().join("program.kubeconfig");
-        std::fs::write(&path, text).unwrap();
-        path
+        self.server.kubeconfig("release")
     }
 
     /// Prepares the program with the configuration that the chart renders with these values.

@@ -12,10 +12,26 @@ use kube::api::Api;
 use serde_json::{Value, json};
 
 use super::cluster::{World, apply, make_namespace};
+use super::defaults;
 use super::helm::{NAMESPACE, RELEASE, objects};
 use super::support::client::ask;
 use super::support::eventually;
+use super::support::process::Process;
+use super::support::rights::{
+    Right, account, ask_about_an_unknown_namespace, granted, in_force, live,
+};
 use super::{documents, only};
+
+/// ConfigMaps need a namespace that is open, and somebody who may read Secrets.
+const MINE: &str = "// ---
+// name: mine
+// match: {resources: [v1/configmaps]}
+// ---
+
+// @require it is open, and the user may read Secrets
+namespaceObject.metadata.name != 'closed'
+  && authorizer.group('').resource('secrets').namespace(request.namespace).check('get').allowed()
+";
 
 /// What rules ask for, one by one: group, version, resource, operation and scope.
 fn asked(configuration: &Value) -> BTreeSet<[String; 5]> {
@@ -182,28 +198,6 @@ async fn config_maps_of_the_namespace_that_is_named_hold_policies() {
     program.stop().await;
 }
 
-/// What rules allow, one by one: group, resource, name and verb.
-fn allowed(objects: &[Value], kind: &str, name: &str) -> BTreeSet<[String; 4]> {
-    let is_it = |it: &&Value| it["kind"] == kind && it["metadata"]["name"] == name;
-    let role = objects.iter().find(is_it).unwrap();
-    let texts = |value: &Value| -> Vec<String> {
-        serde_json::from_value(value.clone()).unwrap_or_else(|_| vec![String::new()])
-    };
-    let mut allowed = BTreeSet::new();
-    for rule in role["rules"].as_array().unwrap() {
-        for group in texts(&rule["apiGroups"]) {
-            for resource in texts(&rule["resources"]) {
-                for name in texts(&rule["resourceNames"]) {
-                    for verb in texts(&rule["verbs"]) {
-                        allowed.insert([&group, &resource, &name, &verb].map(String::clone));
-                    }
-                }
-            }
-        }
-    }
-    allowed
-}
-
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn the_roles_of_the_chart_are_those_of_the_program() {
@@ -213,19 +207,76 @@ fn the_roles_of_the_chart_are_those_of_the_program() {
         .output()
         .unwrap();
     let printed = documents(&String::from_utf8(output.stdout).unwrap());
-    let rendered = objects("published", &[]);
-    for (kind, name) in [
-        ("ClusterRole", "portcullis"),
-        ("Role", "portcullis-policies"),
-    ] {
-        assert_eq!(
-            allowed(&rendered, kind, name),
-            allowed(&printed, kind, name)
-        );
-    }
-    let mut allowed_there = allowed(&printed, "Role", "portcullis");
     // The Secret comes with the chart.
-    let to_make = ["", "secrets", "", "create"].map(str::to_owned);
-    assert!(allowed_there.remove(&to_make));
-    assert_eq!(allowed(&rendered, "Role", "portcullis"), allowed_there);
+    let mut needed = granted(&printed);
+    assert!(needed.remove(&Right {
+        verb: "create".to_owned(),
+        group: String::new(),
+        resource: "secrets".to_owned(),
+        namespace: NAMESPACE.to_owned(),
+        name: String::new(),
+    }));
+    assert_eq!(granted(&objects("published", &[])), needed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
+async fn every_right_of_the_chart_is_used_and_none_is_missing() {
+    let mut world = World::start().await;
+    for definition in defaults::definitions() {
+        apply(&world.admin, &definition).await.unwrap();
+    }
+    make_namespace(&world.admin, "policies").await;
+    let policy = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "mine",
+            "namespace": "policies",
+            "labels": {"portcullis.dev/policy": ""},
+        },
+        "data": {"mine.cel": MINE},
+    });
+    apply(&world.admin, &policy).await.unwrap();
+    let set = "policies.namespace=policies,rbac.authorizer=true";
+    world
+        .helm(&[
+            "install",
+            RELEASE,
+            "portcullis",
+            "--create-namespace",
+            "--set",
+            set,
+        ])
+        .await;
+    let rights = granted(&objects("published", &["--set", set]));
+    let user = account(NAMESPACE, RELEASE);
+    in_force(&world.admin, &user, &rights).await;
+    let rights = (&*user, &rights);
+    let begin = async |world: &mut World| first_days(world).await;
+    let program = live(&mut world, |it| &it.server, rights, begin).await;
+    program.stop().await;
+}
+
+async fn first_days(world: &World) -> Process {
+    let service = service();
+    let launch = world.launch("published").args(["--service", &service]);
+    let program = launch.start().await;
+    eventually("the policy is in force", || async {
+        let policies = program.policies().await.to_string();
+        policies.contains("configmap/policies/mine").then_some(())
+    })
+    .await;
+    let secrets: Api<Secret> = Api::namespaced(world.admin.clone(), NAMESPACE);
+    let authorities = eventually("there is a certificate", || async {
+        let data = secrets.get("portcullis-certs").await.unwrap().data?;
+        let authorities = data.get("ca.crt")?.0.clone();
+        let ready = ask(program.admin, Method::GET, "/readyz").await;
+        (ready.status == 200).then_some(authorities)
+    })
+    .await;
+    let name = format!("{RELEASE}.{NAMESPACE}.svc");
+    let about = ("configmaps", "ConfigMap");
+    ask_about_an_unknown_namespace(&program, (&name, &authorities), about).await;
+    program
 }

@@ -106,7 +106,7 @@ async fn parameters_may_be_of_a_kind_that_is_defined_later() {
 }
 
 /// A cluster-scoped kind.
-fn definition() -> Value {
+pub(super) fn definition() -> Value {
     let spec = json!({"type": "object", "properties": {"most": {"type": "integer"}}});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -17,6 +17,7 @@ mod balancer;
 mod follows;
 mod kinds;
 mod manages;
+mod rights;
 
 use std::fs;
 use std::time::Duration;

@@ -35,7 +35,7 @@ const REPLICAS: &str = "// ---
 object.spec.replicas >= 2
 ";
 /// ConfigMaps need a name of their own.
-const NAMES: &str = "// ---
+pub(crate) const NAMES: &str = "// ---
 // name: names
 // match: {resources: [v1/configmaps]}
 // ---
@@ -45,26 +45,31 @@ object.metadata.name != 'forbidden'
 ";
 
 /// Replicas behind one address, in a cluster that calls them.
-struct World {
-    server: ApiServer,
-    admin: Client,
+pub(crate) struct World {
+    pub(crate) server: ApiServer,
+    pub(crate) admin: Client,
     balancer: Balancer,
-    replicas: Vec<Process>,
+    pub(crate) replicas: Vec<Process>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
     /// Starts a cluster that grants what `manifests` prints for these policies, and no replica.
     async fn start(policies: &[(&str, &str)]) -> World {
+        World::start_with(&manifests(policies, &["--service", "policy/portcullis"])).await
+    }
+
+    /// Starts a cluster that has these objects, and no replica.
+    pub(crate) async fn start_with(objects: &[Value]) -> World {
         let alone = ALONE.lock().await;
         let server = ApiServer::start().await;
         let admin = server.client("admin").await;
         for name in ["policy", "prod"] {
             apply(&admin, &namespace(name, "test")).await;
         }
-        for object in manifests(policies, &["--service", "policy/portcullis"]) {
+        for object in objects {
             // The API server tells who may do what within a moment.
-            apply(&admin, &object).await;
+            apply(&admin, object).await;
         }
         World {
             balancer: Balancer::start().await,
@@ -75,7 +80,7 @@ impl World {
         }
     }
 
-    fn launch(&self, policies: &[(&str, &str)], user: &str) -> Launch {
+    pub(crate) fn launch(&self, policies: &[(&str, &str)], user: &str) -> Launch {
         let kubeconfig = self.server.kubeconfig(user);
         let url = format!("https://localhost:{}", self.balancer.address.port());
         Launch::new()
@@ -85,7 +90,7 @@ impl World {
     }
 
     /// Adds a replica and waits until it is ready.
-    async fn add(&mut self, launch: Launch) {
+    pub(crate) async fn add(&mut self, launch: Launch) {
         let process = launch.start().await;
         eventually("the replica is ready", || async {
             let answer = ask(process.admin, Method::GET, "/readyz").await;
@@ -96,17 +101,17 @@ impl World {
         self.balance();
     }
 
-    fn balance(&self) {
+    pub(crate) fn balance(&self) {
         self.balancer
             .send_to(self.replicas.iter().map(Serves::address));
     }
 
     /// Tries to create an object; returns why it is refused, or an empty text.
-    async fn create(&self, object: &Value) -> String {
+    pub(crate) async fn create(&self, object: &Value) -> String {
         create(&self.admin, object).await
     }
 
-    async fn until(&self, object: &Value, words: &str) {
+    pub(crate) async fn until(&self, object: &Value, words: &str) {
         eventually(words, || async {
             let said = self.create(object).await;
             let holds = if words.is_empty() {
@@ -131,7 +136,7 @@ impl World {
     }
 
     /// Returns the replica that says that it holds the Lease.
-    async fn holding(&self) -> usize {
+    pub(crate) async fn holding(&self) -> usize {
         eventually("a replica holds the lease", || async {
             for (at, replica) in self.replicas.iter().enumerate() {
                 let said = ask(replica.admin, Method::GET, "/readyz?verbose").await;
@@ -144,7 +149,7 @@ impl World {
         .await
     }
 
-    async fn secret(&self) -> Secret {
+    pub(crate) async fn secret(&self) -> Secret {
         let api: Api<Secret> = Api::namespaced(self.admin.clone(), "policy");
         api.get("portcullis-certs").await.unwrap()
     }
@@ -170,7 +175,7 @@ async fn create(client: &Client, object: &Value) -> String {
 }
 
 /// Runs `portcullis manifests` and returns what it prints.
-fn manifests(policies: &[(&str, &str)], args: &[&str]) -> Vec<Value> {
+pub(crate) fn manifests(policies: &[(&str, &str)], args: &[&str]) -> Vec<Value> {
     let folder = TempDir::new().unwrap();
     for (name, text) in policies {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -205,7 +210,7 @@ fn deployment(namespace: &str, replicas: u8) -> Value {
     })
 }
 
-fn named(api_version: &str, kind: &str, namespace: Option<&str>) -> Value {
+pub(crate) fn named(api_version: &str, kind: &str, namespace: Option<&str>) -> Value {
     let mut object = json!({
         "apiVersion": api_version,
         "kind": kind,

@@ -24,6 +24,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::BOUND;
 
+/// What servers are called, unless something else is said.
+const LOCALHOST: &str = "localhost";
+
 /// The version of HTTP a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Http {
@@ -98,7 +101,16 @@ impl Client {
         authority: &Path,
         http: Http,
     ) -> std::io::Result<Client> {
-        let stream = handshake(address, authority, http, rustls::ALL_VERSIONS).await?;
+        Client::connect_to((LOCALHOST, address), authority, http).await
+    }
+
+    /// Connects to a server that is called by a name of its own.
+    pub(crate) async fn connect_to(
+        server: (&str, SocketAddr),
+        authority: &Path,
+        http: Http,
+    ) -> std::io::Result<Client> {
+        let stream = handshake_with(server, authority, http, rustls::ALL_VERSIONS).await?;
         let certificates = stream.get_ref().1.peer_certificates();
         let leaf = certificates.unwrap()[0].clone().into_owned();
         let io = TokioIo::new(stream);
@@ -203,6 +215,15 @@ pub(crate) async fn handshake(
     http: Http,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    handshake_with((LOCALHOST, address), authority, http, versions).await
+}
+
+async fn handshake_with(
+    (name, address): (&str, SocketAddr),
+    authority: &Path,
+    http: Http,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authority).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
@@ -217,7 +238,7 @@ pub(crate) async fn handshake(
     let stream = TcpStream::connect(address).await?;
     // As Go's clients do; without it each body waits for the acknowledgement of its headers.
     stream.set_nodelay(true)?;
-    let name = ServerName::try_from("localhost").unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await

@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use portcullis::certs::authority;
 use portcullis::webhook::tls;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -19,6 +20,13 @@ use tokio::time::Instant;
 const VERSION: &str = "v1.36.2";
 /// How long a start may take; generous, for machines that are busy.
 const START: Duration = Duration::from_secs(120);
+
+/// What service accounts do is written down, and nothing else.
+const AUDIT: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata, userGroups: ['system:serviceaccounts']}, {level: None}]
+";
 
 /// A running API server. Dropping it ends it, and its data is gone.
 pub(crate) struct ApiServer {
@@ -51,8 +59,11 @@ impl ApiServer {
         authority::ensure(&certs, SystemTime::now(), &tls::provider()).unwrap();
         let tokens = "admin-token,admin,1,system:masters\njane-token,jane,2,developers\n\
                       portcullis-token,system:serviceaccount:policy:portcullis,3,\
-                      \"system:serviceaccounts,system:serviceaccounts:policy\"\n";
+                      \"system:serviceaccounts,system:serviceaccounts:policy\"\n\
+                      release-token,system:serviceaccount:portcullis-system:portcullis,4,\
+                      \"system:serviceaccounts,system:serviceaccounts:portcullis-system\"\n";
         fs::write(folder.path().join("tokens"), tokens).unwrap();
+        fs::write(folder.path().join("audit"), AUDIT).unwrap();
         let mut etcd = Command::new(programs.join("etcd"));
         let (client, peer) = (address(etcd_port), address(peer_port));
         etcd.arg("--data-dir")
@@ -95,6 +106,8 @@ impl ApiServer {
             .arg(file("service-account-signing-key-file", "certs/tls.key"))
             .arg(file("token-auth-file", "tokens"))
             .arg(file("cert-dir", "apiserver"))
+            .arg(file("audit-policy-file", "audit"))
+            .arg(file("audit-log-path", "audit.log"))
             .args([
                 "--bind-address=127.0.0.1",
                 "--authorization-mode=RBAC",
@@ -121,6 +134,17 @@ impl ApiServer {
             assert!(!is_late, "never ready: {}", log().unwrap_or_default());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Returns the audit events of a service account, by the name of its user.
+    pub(crate) fn audit(&self, user: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join("audit.log")).unwrap();
+        // The last line may be on its way.
+        let lines = text.split_inclusive('\n').filter(|it| it.ends_with('\n'));
+        let events = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events
+            .filter(|event| event["user"]["username"] == user)
+            .collect()
     }
 
     /// Writes the kubeconfig of a user and returns its path.

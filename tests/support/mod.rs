@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod harness;
 pub(crate) mod kubernetes;
 pub(crate) mod process;
+pub(crate) mod rights;
 pub(crate) mod secret;
 
 use std::future::Future;
