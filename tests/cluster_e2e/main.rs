@@ -15,9 +15,11 @@ mod support;
 
 mod balancer;
 mod follows;
+mod ha;
 mod kinds;
 mod manages;
 mod rights;
+mod service;
 
 use std::fs;
 use std::time::Duration;

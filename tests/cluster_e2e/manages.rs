@@ -155,7 +155,7 @@ impl World {
     }
 }
 
-async fn create(client: &Client, object: &Value) -> String {
+pub(super) async fn create(client: &Client, object: &Value) -> String {
     let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
     let kind = GroupVersionKind::try_from(&types).unwrap();
     let resource = ApiResource::from_gvk(&kind);
@@ -194,7 +194,7 @@ pub(crate) fn manifests(policies: &[(&str, &str)], args: &[&str]) -> Vec<Value> 
     stream.documents.iter().map(|it| it.to_json()).collect()
 }
 
-fn deployment(namespace: &str, replicas: u8) -> Value {
+pub(super) fn deployment(namespace: &str, replicas: u8) -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",

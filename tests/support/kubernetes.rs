@@ -98,6 +98,9 @@ impl ApiServer {
         let mut server = Command::new(self.programs.join("kube-apiserver"));
         let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
         server
+            // Nothing that it calls is elsewhere.
+            .env_remove("HTTPS_PROXY")
+            .env_remove("https_proxy")
             .arg(format!("--etcd-servers={}", address(self.etcd_port)))
             .arg(format!("--secure-port={}", self.port))
             .arg(file("tls-cert-file", "certs/tls.crt"))
