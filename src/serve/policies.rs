@@ -224,12 +224,7 @@ impl Policies {
     pub fn overview(&self) -> Vec<String> {
         let loaded = self.loaded.load();
         let line = |policy: &Arc<CompiledPolicy>| {
-            let description = &policy.policy.about.description;
-            let description = description
-                .split(['.', ',', ';'])
-                .next()
-                .unwrap_or_default();
-            let description = description.replace('\n', " ");
+            let description = first_words(&policy.policy.about.description);
             format!("{}  {description}", policy.policy.name)
         };
         let validating = loaded.set.validating().iter();
@@ -279,6 +274,32 @@ impl Loaded {
         };
         self.set.policies().iter().map(describe).collect()
     }
+}
+
+/// How many characters of a description are shown where a policy has one line.
+const MOST_CHARACTERS: usize = 80;
+
+/// Returns the first sentence of a description, or as many words of it as fit.
+fn first_words(description: &str) -> String {
+    let paragraph = description.split("\n\n").next().unwrap_or_default();
+    let mut shown = String::new();
+    for word in paragraph.split_whitespace() {
+        if shown.chars().count() + word.chars().count() >= MOST_CHARACTERS {
+            shown.push('…');
+            break;
+        }
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        match word.strip_suffix('.') {
+            Some(last) => {
+                shown.push_str(last);
+                break;
+            }
+            None => shown.push_str(word),
+        }
+    }
+    shown
 }
 
 fn describe(policy: &CompiledPolicy, bindings: &[&Binding], is_kept: bool) -> Value {
@@ -509,6 +530,20 @@ fn unusable(error: &EngineError) -> Refusal {
 mod tests {
     use super::*;
     use crate::text::Source;
+
+    #[test]
+    fn a_description_is_shown_by_its_first_sentence() {
+        for (description, expected) in [
+            ("", ""),
+            ("Two\nreplicas. And more.", "Two replicas"),
+            ("Of a.b and 1.5, no end", "Of a.b and 1.5, no end"),
+            ("A title\n\nA paragraph.", "A title"),
+        ] {
+            assert_eq!(first_words(description), expected, "{description}");
+        }
+        let long = first_words(&"words ".repeat(30));
+        assert!(long.ends_with("words…") && long.len() < 90, "{long}");
+    }
 
     #[test]
     fn what_only_policies_about_the_whole_cluster_read_is_not_followed() {
