@@ -116,7 +116,12 @@ impl Tallies {
             });
         }
         if let Some(recorded) = row["cost"].as_u64() {
-            self.cost.count(cost == recorded, || {
+            let either = EITHER.iter().find(|(known, _)| *known == expression);
+            let is_either = either.is_some_and(|(_, costs)| {
+                println!("cost: {expression}: {cost}, recorded {recorded}: either, by chance");
+                costs.contains(&cost) && costs.contains(&recorded)
+            });
+            self.cost.count(cost == recorded || is_either, || {
                 format!("{expression}: {cost}, recorded {recorded}")
             });
         }
@@ -187,20 +192,10 @@ fn expressions_give_what_kubernetes_gives() {
         }
     }
     println!("{}", summary.trim_end_matches(','));
-    let unexplained: Vec<&String> = tallies
-        .named()
-        .into_iter()
-        .flat_map(|(_, tally)| &tally.differences)
-        .filter(|difference| !KNOWN.iter().any(|(known, _)| difference.contains(known)))
-        .collect();
-    assert!(unexplained.is_empty(), "{unexplained:#?}");
-    let lax = tallies.compile.differences.iter();
-    let lax = lax.filter(|it| it.starts_with("LAX"));
-    assert_eq!(lax.count(), 0, "what Kubernetes refuses must be refused");
+    let mut all = tallies.named().into_iter();
+    assert!(all.all(|(_, tally)| tally.differences.is_empty()));
 }
 
-/// Recordings known to differ, each with the reason; all of them in cost alone.
-const KNOWN: [(&str, &str); 1] = [(
-    "{'a':1,'b':2}.exists(k, k=='b')",
-    "Go iterates over maps in random order, we in order",
-)];
+/// What costs Kubernetes one thing or another, from run to run: Go walks through a map in random order,
+/// and a macro ends where its result is certain.
+const EITHER: [(&str, [u64; 2]); 1] = [("{'a':1,'b':2}.exists(k, k=='b')", [10, 13])];
