@@ -17,6 +17,8 @@ mod balancer;
 mod follows;
 mod ha;
 mod kinds;
+#[cfg(not(debug_assertions))]
+mod latency;
 mod manages;
 mod rights;
 mod service;
