@@ -109,8 +109,15 @@ impl Evaluator {
 
 /// The time of the processor and the most memory so far, as Linux says; elsewhere nothing is
 /// known of them.
+///
+/// Nothing is counted before the program has begun: until `execve` has replaced it, the memory of a
+/// new process is that of the test, which may be far more.
 fn used(process: u32) -> (Duration, u64) {
     let folder = format!("/proc/{process}");
+    let program = fs::read_link(format!("{folder}/exe")).unwrap_or_default();
+    if !program.ends_with("portcullis") {
+        return (Duration::ZERO, 0);
+    }
     let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
     let kib = status
         .lines()
