@@ -47,7 +47,7 @@ pub struct Rule {
 }
 
 /// Every rule, in alphabetical order of the codes.
-pub static RULES: [&Rule; 13] = [
+pub static RULES: [&Rule; 14] = [
     &rules::constant::RULE,
     &rules::lock_out::RULE,
     &rules::missing_has::RULE,
@@ -60,6 +60,7 @@ pub static RULES: [&Rule; 13] = [
     &rules::self_rejected::RULE,
     &rules::types::RULE,
     &rules::unbound::RULE,
+    &rules::unknown_setting::RULE,
     &rules::unused_variable::RULE,
 ];
 

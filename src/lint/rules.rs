@@ -13,4 +13,5 @@ pub(super) mod scale;
 pub(super) mod self_rejected;
 pub(super) mod types;
 pub(super) mod unbound;
+pub(super) mod unknown_setting;
 pub(super) mod unused_variable;

@@ -511,6 +511,33 @@ fn a_variable_that_nobody_reads_is_found() {
     );
 }
 
+#[test]
+fn a_setting_that_is_not_declared_is_found() {
+    let declared = "// A policy.\n//\n// ---\n// name: p\n// match: {resources: [apps/v1/daemonsets]}\n\
+                    // settings: {floor: 3}\n// ---\n\n// @require it\n\
+                    object.spec.?minReadySeconds.orValue(0) > settings.";
+    assert_eq!(findings(&format!("{declared}floor\n")), []);
+    let mistaken = findings(&format!("{declared}flor\n"));
+    let expected = ("lint/unknown-setting", Severity::Warning, "settings.flor");
+    let mistaken: Vec<_> = mistaken
+        .iter()
+        .map(|(code, severity, at)| (&**code, *severity, &**at))
+        .collect();
+    assert_eq!(mistaken, [expected]);
+    check(
+        "lint/unknown-setting",
+        &[
+            ("// @require it\nsettings.floor > 1\n", "settings.floor"),
+            ("// @require it\n!has(settings.floor)\n", ""),
+            ("// @require it\nsettings.?floor.orValue(1) > 1\n", ""),
+            (
+                "// @require it\n[{'floor': 1}].all(settings, settings.floor > 1)\n",
+                "",
+            ),
+        ],
+    );
+}
+
 /// A policy as Kubernetes has it, with a binding if its name is given.
 fn kubernetes(rule: &str, more: &str, expression: &str, binding: Option<&str>) -> String {
     let policy = format!(
