@@ -29,16 +29,16 @@ use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
 use crate::json::JsonError;
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{FailurePolicy, ParamObject, PolicyKind, Reading};
+use crate::policy::model::{Binding, FailurePolicy, ParamObject, PolicyKind, Reading};
 use crate::policy::set::{BoundPolicy, PolicySet};
 
 use activation::Document;
 use cluster::ClusterView;
 use documents::Documents;
 use matching::Target;
-use observer::{Observer, Unwatched};
+use observer::{Done, Observer, Unwatched};
 use params::Params;
-use verdict::{Decision, Evaluated, Outcome, Verdict};
+use verdict::{Decision, ErrorKind, Evaluated, Outcome, Verdict};
 
 /// How a request is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -140,8 +140,8 @@ pub fn validate_observed(
                 evaluate(set, bound, on, watch, &mut verdict);
             }
             Err(message) => {
-                let decision = Decision::configuration_error(policy, None, &message);
-                verdict.decisions.extend(decision);
+                let error = Decision::configuration_error(bound, None, &message);
+                unusable((bound, None), error, observer, &mut verdict);
             }
         }
     }
@@ -214,9 +214,8 @@ fn evaluate<'a>(
     let policy = &bound.policy;
     let document = on.document;
     if policy.configuration_error.is_some() {
-        let decision = Decision::configuration_error(policy, None, "the policy is not valid");
-        verdict.decisions.extend(decision);
-        return;
+        let error = Decision::configuration_error(bound, None, "the policy is not valid");
+        return unusable((bound, None), error, observer, verdict);
     }
     let mut annotations = verdict::Annotations::default();
     let mut evaluations = Evaluations::new(policy, (on.arena, document), bound.bindings.len());
@@ -230,22 +229,27 @@ fn evaluate<'a>(
         // DIVERGES: the API server would not have stored it, and the policy would not be in force.
         // A typing error in a file must not switch its policy off.
         if binding.reading == Reading::Faulty {
-            let decision =
-                Decision::configuration_error(policy, Some(binding), "the binding is not valid");
-            verdict.decisions.extend(decision);
+            let problem = "the binding is not valid";
+            let error = Decision::configuration_error(bound, Some(binding), problem);
+            unusable((bound, Some(binding)), error, observer, verdict);
             continue;
         }
         let params = match params::collect(set, policy, binding, document, options.cluster) {
             Ok(params) => params,
             Err(message) => {
-                let decision = Decision::configuration_error(policy, Some(binding), &message);
-                verdict.decisions.extend(decision);
+                let error = Decision::configuration_error(bound, Some(binding), &message);
+                unusable((bound, Some(binding)), error, observer, verdict);
                 continue;
             }
         };
+        observer.begins(policy, binding);
+        let (before, cost) = (verdict.decisions.len(), verdict.cost);
+        let (mut applied, mut ignored) = (false, None);
         let mut add = |param| {
             let watch = Watch { options, observer };
             evaluations.with(param, watch, |evaluated| {
+                applied |= evaluated.applied;
+                ignored = ignored.or(evaluated.ignored);
                 verdict.add(policy, binding, evaluated, &mut annotations);
             });
         };
@@ -253,8 +257,38 @@ fn evaluate<'a>(
             Params::None => add(None),
             Params::These(params) => params.into_iter().map(Some).for_each(add),
         }
+        observer.ended(Done {
+            policy,
+            binding: Some(binding),
+            applied,
+            decisions: verdict.decisions.get(before..).unwrap_or_default(),
+            ignored,
+            changes: &[],
+            refusal: None,
+            cost: verdict.cost.saturating_sub(cost),
+        });
     }
     verdict.publish(&policy.policy.name, annotations);
+}
+
+/// Adds the decision about what cannot be used, if there is one.
+fn unusable(
+    (bound, binding): (&BoundPolicy, Option<&Binding>),
+    error: Option<Decision>,
+    observer: &mut dyn Observer,
+    verdict: &mut Verdict,
+) {
+    observer.ended(Done {
+        policy: &bound.policy,
+        binding,
+        applied: false,
+        decisions: error.as_slice(),
+        ignored: error.is_none().then_some(ErrorKind::Invalid),
+        changes: &[],
+        refusal: None,
+        cost: 0,
+    });
+    verdict.decisions.extend(error);
 }
 
 /// The evaluations of one policy: one for each parameter, however many bindings have it.

@@ -61,6 +61,15 @@ pub struct AdmissionRequest<'a> {
     pub options: Option<&'a RawValue>,
 }
 
+impl AdmissionRequest<'_> {
+    /// Says whether its objects are Secrets, of whose values nothing may be kept.
+    pub fn is_about_secrets(&self) -> bool {
+        let is_secrets =
+            |it: &GroupVersionResource<'_>| it.group.is_empty() && it.resource == "secrets";
+        is_secrets(&self.resource) || self.request_resource.as_ref().is_some_and(is_secrets)
+    }
+}
+
 /// A kind of objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GroupVersionKind<'a> {

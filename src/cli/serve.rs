@@ -67,6 +67,7 @@ Configuration:
     --certs-secret        PORTCULLIS_CERTS_SECRET        certsSecret
     --url                 PORTCULLIS_URL                 url
     --mode                PORTCULLIS_MODE                mode
+    --audit-warnings      PORTCULLIS_AUDIT_WARNINGS      auditWarnings
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
     --policy-namespace    PORTCULLIS_POLICY_NAMESPACE    policyNamespace
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
@@ -98,6 +99,14 @@ Configuration:
     limits.timeout     10s     when the caller gives no ?timeout=
     shutdown.grace     5s      still taking requests after SIGTERM
     shutdown.drain     20s     then answering what is open
+
+Audit mode:
+  With --mode audit nothing is rejected and nothing patched. What would have been is in the audit
+  annotations of the answer, which the API server writes to its audit log, in the decision log, in the
+  metrics (enforcement=\"audit\"), and in a warning to the caller. A single policy, or a pack, is tried
+  out in the same way by `action: audit`, in its file or in the overrides above; without a warning,
+  unless its actions are [warn, audit]. Of changes to Secrets paths are recorded, never values.
+  `--mode enforce`, or `action: deny`, carries it all out.
 
 SIGTERM makes /readyz fail, keeps serving for the grace period, answers what is open and exits 0;
 SIGINT skips the grace period; a second signal aborts.")]
@@ -132,6 +141,11 @@ pub struct Args {
     /// [default: enforce]
     #[arg(long, value_name = "enforce|audit")]
     mode: Option<String>,
+
+    /// Whether callers are warned of what would have been denied or patched, in audit mode
+    /// [default: true]
+    #[arg(long, value_name = "true|false")]
+    audit_warnings: Option<String>,
 
     /// Files and folders of policies [default: the built-in packs]
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -330,7 +344,8 @@ fn policies(
     let paths = config.policies.clone();
     let mode = match config.mode {
         Mode::Enforce => respond::Mode::Enforce,
-        Mode::Audit => respond::Mode::Audit,
+        Mode::Audit if config.audit_warnings => respond::Mode::Audit,
+        Mode::Audit => respond::Mode::SilentAudit,
     };
     let policies = Policies::load(
         Box::new(move || {
@@ -419,6 +434,7 @@ impl Args {
             ("service", &self.service),
             ("url", &self.url),
             ("mode", &self.mode),
+            ("auditWarnings", &self.audit_warnings),
             ("policyNamespace", &self.policy_namespace),
             ("kubernetesVersion", &self.kubernetes_version),
             ("profile", &self.profile),

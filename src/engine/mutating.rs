@@ -32,7 +32,7 @@ use crate::patch::json::{Applied, Operation};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
     Binding, FailurePolicy, MatchResources, Mutation, ParamObject, PolicyKind, Reading, Reason,
-    ReinvocationPolicy,
+    ReinvocationPolicy, ValidationAction,
 };
 use crate::policy::set::{BoundPolicy, PolicySet};
 use crate::schema::{Kind, Schemas};
@@ -41,11 +41,11 @@ use super::activation::{Document, Phase};
 use super::cluster::ClusterView;
 use super::documents::Documents;
 use super::matching::{self, As, Target};
-use super::observer::{Observer, Unwatched};
+use super::observer::{Done, Observer, Unwatched};
 use super::params::{self, Params};
-use super::run::{COST_BUDGET, OUT_OF_BUDGET, OutOfBudget, Run, Subject, read};
-use super::verdict::{Decision, Outcome, Verdict};
-use super::{EngineError, Options, arena_bytes, is_selected};
+use super::run::{COST_BUDGET, OutOfBudget, Run, Subject, out_of_budget, read};
+use super::verdict::{Decision, ErrorKind, Outcome, Problem, Verdict, fault_actions};
+use super::{EngineError, Options, arena_bytes, is_selected, unusable};
 
 /// How objects are changed.
 #[derive(Clone, Copy)]
@@ -76,17 +76,46 @@ pub struct Mutated {
     pub object: Option<Object>,
     /// What has changed; empty if nothing has, or if the request is refused.
     pub patch: Vec<Operation>,
+    /// What policies would change that only record it, each of the object as it was when its turn came.
+    pub audited: Vec<Audited>,
+    /// Whether what is changed may be shown.
+    pub secrecy: Secrecy,
     /// What would change if the changed object were sent again: something should only if policies
     /// disagree. Looked for in debug builds alone, and without a consequence.
     pub unsettled: Vec<Operation>,
 }
 
+/// A change that is recorded and not made.
+#[derive(Debug, Clone)]
+pub struct Audited {
+    /// The policy.
+    pub policy: Arc<CompiledPolicy>,
+    /// Its binding.
+    pub binding: String,
+    /// What is done instead.
+    pub actions: Vec<ValidationAction>,
+    /// What would have changed; never empty.
+    pub patch: Vec<Operation>,
+}
+
+/// Whether values of an object may be shown to others than its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Secrecy {
+    /// They may.
+    #[default]
+    Open,
+    /// They may not: it is a Secret.
+    Secret,
+}
+
 /// A fault that refuses a request whatever the failure policy of the policy that it is found with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The object cannot be read as one of its kind any more.
+    #[error("Internal error occurred: {0}")]
     Internal(String),
     /// The schema of the kind is not known.
+    #[error("{0}")]
     Unavailable(String),
 }
 
@@ -144,7 +173,13 @@ fn mutate_once(
     let candidates: Vec<_> = matching::candidates(set, PolicyKind::Mutating, &target)
         .filter(|(bound, _)| is_selected(bound, options))
         .collect();
-    let mut mutated = Mutated::default();
+    let mut mutated = Mutated {
+        secrecy: match request.is_about_secrets() {
+            true => Secrecy::Secret,
+            false => Secrecy::Open,
+        },
+        ..Mutated::default()
+    };
     if candidates.is_empty() {
         return Ok(mutated);
     }
@@ -157,7 +192,8 @@ fn mutate_once(
         cluster: options.cluster,
     };
     let mut documents = Documents::new(&arena, request, options, document);
-    let invocations = candidates.invocations(&mut documents, document, &mut mutated.verdict);
+    let invocations =
+        candidates.invocations(&mut documents, document, (&mut mutated.verdict, observer));
     let Some(before) = request.object.filter(|_| !invocations.is_empty()) else {
         return Ok(mutated);
     };
@@ -173,6 +209,7 @@ fn mutate_once(
         object: before.clone(),
         is_stale: false,
         has_run: false,
+        ignored: None,
         mutated,
     };
     changing.run_all(&invocations, observer);
@@ -180,7 +217,7 @@ fn mutate_once(
 }
 
 /// Says why a policy that matches cannot be used.
-fn unusable(policy: &CompiledPolicy, wanted: Result<&Document<'_>, String>) -> Option<String> {
+fn problem_of(policy: &CompiledPolicy, wanted: Result<&Document<'_>, String>) -> Option<String> {
     match policy.configuration_error {
         Some(_) => Some("the policy is not valid".to_owned()),
         None => wanted.err(),
@@ -203,7 +240,7 @@ impl<'s> Candidates<'s> {
         self,
         documents: &mut Documents<'_>,
         document: &Document<'_>,
-        verdict: &mut Verdict,
+        (verdict, observer): (&mut Verdict, &mut dyn Observer),
     ) -> Vec<Invocation<'s>> {
         let Candidates {
             target, cluster, ..
@@ -215,9 +252,9 @@ impl<'s> Candidates<'s> {
                 continue;
             }
             verdict.matched += 1;
-            if let Some(problem) = unusable(policy, documents.get(version)) {
-                let decision = Decision::configuration_error(policy, None, &problem);
-                verdict.decisions.extend(decision);
+            if let Some(problem) = problem_of(policy, documents.get(version)) {
+                let error = Decision::configuration_error(bound, None, &problem);
+                unusable((bound, None), error, observer, verdict);
                 continue;
             }
             for binding in &bound.bindings {
@@ -227,8 +264,8 @@ impl<'s> Candidates<'s> {
                 match self.invoked(policy, version, binding, document) {
                     Ok(found) => invocations.extend(found),
                     Err(problem) => {
-                        let error = Decision::configuration_error(policy, Some(binding), &problem);
-                        verdict.decisions.extend(error);
+                        let error = Decision::configuration_error(bound, Some(binding), &problem);
+                        unusable((bound, Some(binding)), error, observer, verdict);
                     }
                 }
             }
@@ -312,9 +349,15 @@ impl Invocation<'_> {
 /// Why a mutation is not applied.
 enum Failure {
     /// An error under the policy's failure policy.
-    Policy(String),
+    Policy(Problem),
     /// One of the request.
     Request(Refusal),
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Failure::Policy(Problem::from(message))
+    }
 }
 
 /// An object on its way through the policies.
@@ -330,6 +373,8 @@ struct Changing<'a, 's> {
     is_stale: bool,
     /// Whether a mutation was applied, even to no effect.
     has_run: bool,
+    /// An error of the policy whose turn it is, that its failure policy passes over.
+    ignored: Option<ErrorKind>,
     mutated: Mutated,
 }
 
@@ -339,15 +384,13 @@ impl<'a> Changing<'a, '_> {
     fn run_all(&mut self, invocations: &[Invocation<'a>], observer: &mut dyn Observer) {
         let mut to_repeat = Vec::new();
         for invocation in invocations {
-            if !self.conditions_hold(invocation, observer) {
-                continue;
-            }
-            self.run(invocation, observer);
+            let holds = self.invoke(invocation, true, observer);
             if self.mutated.refusal.is_some() {
                 return;
             }
             let policy = &invocation.policy.policy;
-            if policy.reinvocation_policy == ReinvocationPolicy::IfNeeded {
+            let is_repeated = policy.reinvocation_policy == ReinvocationPolicy::IfNeeded;
+            if holds && is_repeated && !invocation.binding.is_audited() {
                 to_repeat.push(invocation);
             }
         }
@@ -360,18 +403,45 @@ impl<'a> Changing<'a, '_> {
         let mut verdict = Verdict::default();
         let again = self
             .candidates
-            .invocations(&mut documents, current, &mut verdict);
+            .invocations(&mut documents, current, (&mut verdict, observer));
         self.mutated.verdict.decisions.extend(verdict.decisions);
         for invocation in &again {
-            if self.conditions_hold(invocation, observer)
-                && to_repeat.iter().any(|repeated| repeated.is(invocation))
-            {
-                self.run(invocation, observer);
-                if self.mutated.refusal.is_some() {
-                    return;
-                }
+            let runs = to_repeat.iter().any(|repeated| repeated.is(invocation));
+            self.invoke(invocation, runs, observer);
+            if self.mutated.refusal.is_some() {
+                return;
             }
         }
+    }
+
+    /// Looks at the conditions of a policy, and if they hold, which is returned, and it is to run, runs
+    /// it.
+    fn invoke(
+        &mut self,
+        invocation: &Invocation<'a>,
+        runs: bool,
+        observer: &mut dyn Observer,
+    ) -> bool {
+        observer.begins(invocation.policy, invocation.binding);
+        let verdict = &self.mutated.verdict;
+        let (before, cost) = (verdict.decisions.len(), verdict.cost);
+        let holds = self.conditions_hold(invocation, observer);
+        let changes = match holds && runs {
+            true => self.run(invocation, observer),
+            false => Vec::new(),
+        };
+        let verdict = &self.mutated.verdict;
+        observer.ended(Done {
+            policy: invocation.policy,
+            binding: Some(invocation.binding),
+            applied: holds && runs,
+            decisions: verdict.decisions.get(before..).unwrap_or_default(),
+            ignored: self.ignored.take(),
+            changes: &changes,
+            refusal: self.mutated.refusal.as_ref(),
+            cost: verdict.cost.saturating_sub(cost),
+        });
+        holds
     }
 
     /// Says whether the conditions of a policy hold; an error of theirs is one of the policy.
@@ -381,30 +451,71 @@ impl<'a> Changing<'a, '_> {
         observer: &mut dyn Observer,
     ) -> bool {
         let document = self.document_for(invocation);
-        let conditions = document.and_then(|document| {
+        let conditions = document.map_err(Problem::from).and_then(|document| {
             let mut run = self.evaluation(invocation, document, observer);
-            run.conditions_hold()
+            let conditions = run.conditions_hold();
+            self.ignored = run.ignored;
+            conditions
         });
-        conditions.unwrap_or_else(|message| {
-            self.fail(invocation, None, message, observer);
+        conditions.unwrap_or_else(|problem| {
+            self.fail(invocation, None, problem, observer);
             false
         })
     }
 
-    /// Applies what a policy whose conditions hold makes of the object.
-    fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) {
+    /// Applies what a policy whose conditions hold makes of the object; returns what has changed.
+    fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) -> Vec<Operation> {
         let policy = &**invocation.policy;
         observer.applies(policy);
+        if invocation.binding.is_audited() {
+            return self.audit(invocation, observer);
+        }
+        let before = self.object.clone();
         for (at, mutation) in policy.policy.mutations.iter().enumerate() {
             match self.applied(invocation, (at, mutation), observer) {
                 Ok(()) => self.accept(),
-                Err(Failure::Policy(message)) => self.fail(invocation, Some(at), message, observer),
+                Err(Failure::Policy(problem)) => self.fail(invocation, Some(at), problem, observer),
                 Err(Failure::Request(refusal)) => {
                     self.mutated.refusal = Some(refusal);
-                    return;
+                    return Vec::new();
                 }
             }
         }
+        patch::diff::diff(&before, &self.object)
+    }
+
+    /// Records what a policy would make of the object, which stays as it is.
+    fn audit(
+        &mut self,
+        invocation: &Invocation<'a>,
+        observer: &mut dyn Observer,
+    ) -> Vec<Operation> {
+        let policy = invocation.policy;
+        let (before, document) = (self.object.clone(), self.current());
+        let had_run = self.has_run;
+        for (at, mutation) in policy.policy.mutations.iter().enumerate() {
+            match self.applied(invocation, (at, mutation), observer) {
+                Ok(()) => self.accept(),
+                Err(Failure::Policy(problem)) => self.fail(invocation, Some(at), problem, observer),
+                Err(Failure::Request(refusal)) => {
+                    let problem = Problem::from(refusal.to_string());
+                    self.fail(invocation, Some(at), problem, observer);
+                    break;
+                }
+            }
+        }
+        let patch = patch::diff::diff(&before, &self.object);
+        (self.object, self.document, self.is_stale) = (before, document, false);
+        self.has_run = had_run;
+        if !patch.is_empty() {
+            self.mutated.audited.push(Audited {
+                policy: Arc::clone(policy),
+                binding: invocation.binding.name.clone(),
+                actions: invocation.binding.validation_actions.clone(),
+                patch: patch.clone(),
+            });
+        }
+        patch
     }
 
     /// Tells what has become of the object, and how it is told to the API server.
@@ -461,6 +572,7 @@ impl<'a> Changing<'a, '_> {
             options,
             observer,
             cost: 0,
+            ignored: None,
         }
     }
 
@@ -473,9 +585,9 @@ impl<'a> Changing<'a, '_> {
         observer: &mut dyn Observer,
     ) -> Result<(), Failure> {
         let Some(expression) = invocation.policy.mutations.get(at) else {
-            return Err(Failure::Policy("the mutation is not compiled".to_owned()));
+            return Err(Failure::from("the mutation is not compiled".to_owned()));
         };
-        let document = self.document_for(invocation).map_err(Failure::Policy)?;
+        let document = self.document_for(invocation).map_err(Failure::from)?;
         let mut run = self.evaluation(invocation, document, observer);
         let inputs = run.activation(Phase::Decisions);
         let mut budget = COST_BUDGET;
@@ -484,8 +596,8 @@ impl<'a> Changing<'a, '_> {
         self.mutated.verdict.cost = self.mutated.verdict.cost.saturating_add(cost);
         let value = match result {
             Ok(Ok(value)) => value,
-            Ok(Err(message)) => return Err(Failure::Policy(message)),
-            Err(OutOfBudget) => return Err(Failure::Policy(OUT_OF_BUDGET.to_owned())),
+            Ok(Err(problem)) => return Err(Failure::Policy(problem)),
+            Err(OutOfBudget) => return Err(Failure::Policy(out_of_budget())),
         };
         let schemas = self.mutating.schemas;
         let change = |object: &mut Object, kind: &Kind| match mutation {
@@ -522,7 +634,7 @@ impl<'a> Changing<'a, '_> {
             self.arena.alloc_str(&api_version),
         );
         back.map(Json::to_value).ok_or_else(|| {
-            Failure::Policy(format!(
+            Failure::from(format!(
                 "failed to convert object: what was changed cannot be made {api_version} here"
             ))
         })
@@ -578,12 +690,13 @@ impl<'a> Changing<'a, '_> {
         &mut self,
         invocation: &Invocation<'_>,
         at: Option<usize>,
-        message: String,
+        Problem { kind, message }: Problem,
         observer: &mut dyn Observer,
     ) {
         let policy = invocation.policy;
         observer.failed(policy, &message);
         if policy.failure_policy() == FailurePolicy::Ignore {
+            self.ignored = Some(kind);
             return;
         }
         self.mutated.verdict.decisions.push(Decision {
@@ -591,7 +704,8 @@ impl<'a> Changing<'a, '_> {
             binding: Some(invocation.binding.name.clone()),
             validation: at,
             outcome: Outcome::Error,
-            actions: vec![crate::policy::model::ValidationAction::Deny],
+            error: Some(kind),
+            actions: fault_actions(policy, &[invocation.binding]),
             message,
             reason: Reason::Invalid,
         });

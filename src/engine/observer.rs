@@ -1,6 +1,13 @@
 //! What the engine tells whoever watches it decide: a test, an explanation.
 
-use crate::policy::compile::CompiledPolicy;
+use std::sync::Arc;
+
+use crate::patch::json::Operation;
+use crate::policy::compile::{CompiledPolicy, Expression};
+use crate::policy::model::Binding;
+
+use super::mutating::Refusal;
+use super::verdict::{Decision, ErrorKind};
 
 /// Is told what is evaluated, for each policy with each binding and parameter.
 pub trait Observer {
@@ -18,6 +25,39 @@ pub trait Observer {
 
     /// An expression could not be evaluated, whatever the failure policy makes of it.
     fn failed(&mut self, policy: &CompiledPolicy, message: &str);
+
+    /// A policy is evaluated next, for a binding.
+    fn begins(&mut self, _: &CompiledPolicy, _: &Binding) {}
+
+    /// What began last has ended, or could not begin.
+    fn ended(&mut self, _: Done<'_>) {}
+
+    /// An expression is evaluated next; not told of what gave its value before.
+    fn evaluates(&mut self) {}
+
+    /// It was, at a cost.
+    fn evaluated(&mut self, _: &Expression, _cost: u64, _error: Option<ErrorKind>) {}
+}
+
+/// What evaluating a policy for a binding came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Done<'d> {
+    /// The policy.
+    pub policy: &'d Arc<CompiledPolicy>,
+    /// The binding; `None` if the policy itself is at fault.
+    pub binding: Option<&'d Binding>,
+    /// Whether its conditions held.
+    pub applied: bool,
+    /// The violations and errors that have a consequence.
+    pub decisions: &'d [Decision],
+    /// An error that its failure policy passes over.
+    pub ignored: Option<ErrorKind>,
+    /// What it has changed, or would have if it is only recorded.
+    pub changes: &'d [Operation],
+    /// Why the request is refused on its account, whatever its failure policy.
+    pub refusal: Option<&'d Refusal>,
+    /// CEL cost units spent.
+    pub cost: u64,
 }
 
 /// What a validation gave.

@@ -6,9 +6,10 @@ use rustc_hash::FxHashSet;
 
 use crate::admission::response::{AdmissionResponse, Outcome};
 use crate::admission::status::{Status, StatusReason};
-use crate::policy::model::{Reason, ValidationAction};
+use crate::patch::json::Operation;
+use crate::policy::model::{PolicyKind, Reason, ValidationAction};
 
-use super::mutating::{Mutated, Refusal};
+use super::mutating::{Mutated, Refusal, Secrecy};
 use super::verdict::{Decision, Verdict};
 
 /// Whether denials are carried out.
@@ -17,8 +18,17 @@ pub enum Mode {
     /// They are.
     #[default]
     Enforce,
-    /// They are only recorded: in audit annotations and as warnings.
+    /// They are only recorded: in audit annotations, and as warnings.
     Audit,
+    /// They are only recorded, and the caller is told nothing.
+    SilentAudit,
+}
+
+impl Mode {
+    /// Says whether nothing is rejected or patched.
+    pub fn is_audit(self) -> bool {
+        self != Mode::Enforce
+    }
 }
 
 /// Most violations listed in one denial; the rest is counted.
@@ -52,25 +62,78 @@ pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> Admis
         warnings: warnings(verdict, mode),
         audit_annotations: audit_annotations(verdict, mode),
     };
-    let patch = match mutated.patch.is_empty() || mutated.is_denied() {
-        true => None,
-        false => serde_json::to_string(&mutated.patch).ok(),
-    };
-    match (patch, mode) {
-        (Some(patch), Mode::Enforce) => response.outcome = Outcome::Patched(patch.into_bytes()),
-        (Some(patch), Mode::Audit) => {
-            let shown = beginning(&patch, MAX_SHOWN_PATCH);
-            let warning = format!("[audit] would be patched: {shown}");
-            response.warnings.push(warning);
-            let recorded = beginning(&patch, MAX_RECORDED_PATCH).to_owned();
-            response
-                .audit_annotations
-                .push(("patch".to_owned(), recorded));
+    let is_patched = !mutated.patch.is_empty() && !mutated.is_denied();
+    match mode {
+        Mode::Enforce if is_patched => {
+            if let Ok(patch) = serde_json::to_vec(&mutated.patch) {
+                response.outcome = Outcome::Patched(patch);
+            }
         }
-        (None, _) => {}
+        Mode::Enforce => {}
+        Mode::Audit | Mode::SilentAudit => {
+            if let Some(refusal) = &mutated.refusal {
+                let text = refusal.to_string();
+                note(&mut response, mode, "would be refused", text.clone());
+                let annotation = ("refusal".to_owned(), text);
+                response.audit_annotations.push(annotation);
+            }
+            if is_patched {
+                let patch = recorded(&mutated.patch, mutated.secrecy);
+                note(&mut response, mode, "would be patched", patch.clone());
+                let annotation = ("patch".to_owned(), patch);
+                response.audit_annotations.push(annotation);
+            }
+        }
     }
+    record_audited(&mut response, mutated);
     response.warnings = limited(response.warnings);
     response
+}
+
+/// Tells the caller what would have happened, unless nobody is to be told.
+fn note(response: &mut AdmissionResponse<'_>, mode: Mode, what: &str, detail: String) {
+    if mode == Mode::Audit {
+        let shown = beginning(&detail, MAX_SHOWN_PATCH);
+        response.warnings.push(format!("[audit] {what}: {shown}"));
+    }
+}
+
+/// Records what policies would have changed that only record it.
+fn record_audited(response: &mut AdmissionResponse<'_>, mutated: &Mutated) {
+    let mut patches: BTreeMap<&str, Vec<Operation>> = BTreeMap::new();
+    for audited in &mutated.audited {
+        let policy = audited.policy.policy.name.as_str();
+        if audited.actions.contains(&ValidationAction::Warn) {
+            let patch = recorded(&audited.patch, mutated.secrecy);
+            response.warnings.push(format!(
+                "[audit] would be patched by policy '{policy}': {}",
+                beginning(&patch, MAX_SHOWN_PATCH)
+            ));
+        }
+        let patch = patches.entry(policy).or_default();
+        patch.extend(audited.patch.iter().cloned());
+    }
+    for (policy, patch) in patches {
+        let patch = recorded(&patch, mutated.secrecy);
+        let annotation = (format!("{policy}.patch"), patch);
+        response.audit_annotations.push(annotation);
+    }
+}
+
+/// A patch as it is recorded: of Secrets without the values.
+fn recorded(patch: &[Operation], secrecy: Secrecy) -> String {
+    let text = match secrecy {
+        Secrecy::Open => serde_json::to_string(patch),
+        Secrecy::Secret => {
+            let without = |operation: &Operation| Operation {
+                value: None,
+                ..operation.clone()
+            };
+            serde_json::to_string(&patch.iter().map(without).collect::<Vec<_>>())
+        }
+    };
+    // What was made of JSON can be written as JSON.
+    beginning(&text.unwrap_or_default(), MAX_RECORDED_PATCH).to_owned()
 }
 
 fn beginning(text: &str, bytes: usize) -> &str {
@@ -79,18 +142,17 @@ fn beginning(text: &str, bytes: usize) -> &str {
 }
 
 fn mutation_outcome(mutated: &Mutated, mode: Mode) -> Outcome {
-    if mode == Mode::Audit {
+    if mode.is_audit() {
         return Outcome::Allowed;
     }
     match (&mutated.refusal, denial(&mutated.verdict)) {
-        (Some(Refusal::Internal(problem)), _) => Outcome::Denied(Status::new(
-            StatusReason::InternalError,
-            format!("Internal error occurred: {problem}"),
-        )),
-        (Some(Refusal::Unavailable(problem)), _) => Outcome::Denied(Status::new(
-            StatusReason::ServiceUnavailable,
-            problem.clone(),
-        )),
+        (Some(refusal), _) => {
+            let reason = match refusal {
+                Refusal::Internal(_) => StatusReason::InternalError,
+                Refusal::Unavailable(_) => StatusReason::ServiceUnavailable,
+            };
+            Outcome::Denied(Status::new(reason, refusal.to_string()))
+        }
         // Upstream's code is that of a refusal, its reason that of the first error.
         (None, Some(message)) => {
             let mut denials = mutated.verdict.decisions.iter().filter(|it| it.is_denial());
@@ -155,10 +217,12 @@ fn status_reason(reason: Reason) -> StatusReason {
 pub fn warnings(verdict: &Verdict, mode: Mode) -> Vec<String> {
     let mut warnings = Vec::new();
     for decision in &verdict.decisions {
-        if decision.actions.contains(&ValidationAction::Warn) {
+        let is_mutating = decision.policy.policy.kind == PolicyKind::Mutating;
+        let is_warned = decision.actions.contains(&ValidationAction::Warn);
+        if is_warned && !is_mutating {
             warnings.push(warning(decision));
         }
-        if decision.is_denial() && mode == Mode::Audit {
+        if (decision.is_denial() && mode == Mode::Audit) || (is_warned && is_mutating) {
             warnings.push(format!(
                 "[audit] would be denied: {}",
                 decision.upstream_message()
@@ -220,7 +284,7 @@ pub fn audit_annotations(verdict: &Verdict, mode: Mode) -> Vec<(String, String)>
         .iter()
         .filter(|decision| {
             decision.actions.contains(&ValidationAction::Audit)
-                || (mode == Mode::Audit && decision.is_denial())
+                || (mode.is_audit() && decision.is_denial())
         })
         .collect();
     if !recorded.is_empty() {

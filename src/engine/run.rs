@@ -15,7 +15,7 @@ use crate::policy::model::{FailurePolicy, ParamObject, PodMatching, Reason};
 use super::Options;
 use super::activation::{Document, Phase};
 use super::observer::Observer;
-use super::verdict::{Finding, Outcome};
+use super::verdict::{ErrorKind, Finding, Outcome, Problem};
 
 /// apiserver `pkg/apis/cel/config.go`, `RuntimeCELCostBudget`.
 pub(super) const COST_BUDGET: u64 = 10_000_000;
@@ -23,11 +23,19 @@ pub(super) const COST_BUDGET: u64 = 10_000_000;
 /// apiserver `pkg/apis/cel/config.go`, `RuntimeCELCostBudgetMatchConditions`.
 const MATCH_CONDITIONS_BUDGET: u64 = 2_500_000;
 
-pub(super) const OUT_OF_BUDGET: &str = "validation failed due to running out of cost budget, no further \
+const OUT_OF_BUDGET: &str = "validation failed due to running out of cost budget, no further \
                              validation rules will be run";
 
 /// The budget is spent; what remains is not evaluated.
 pub(super) struct OutOfBudget;
+
+/// The error that the budget is spent.
+pub(super) fn out_of_budget() -> Problem {
+    Problem {
+        kind: ErrorKind::OutOfBudget,
+        message: OUT_OF_BUDGET.to_owned(),
+    }
+}
 
 /// What is evaluated, on what.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +70,8 @@ pub(super) struct Run<'a, 'o> {
     pub(super) options: Options<'a>,
     pub(super) observer: &'o mut dyn Observer,
     pub(super) cost: u64,
+    /// An error that the failure policy passes over.
+    pub(super) ignored: Option<ErrorKind>,
 }
 
 impl<'a> Run<'a, '_> {
@@ -131,11 +141,17 @@ impl<'a> Run<'a, '_> {
         expression: &'a Expression,
         Activation { inputs, shared }: Activation<'a>,
         budget: &mut u64,
-    ) -> Result<Result<Value<'a>, String>, OutOfBudget> {
+    ) -> Result<Result<Value<'a>, Problem>, OutOfBudget> {
         let program = match &expression.program {
             Ok(program) => program,
-            Err(problem) => return Ok(Err(format!("compilation error: {problem}"))),
+            Err(problem) => {
+                return Ok(Err(Problem {
+                    kind: ErrorKind::Compilation,
+                    message: format!("compilation error: {problem}"),
+                }));
+            }
         };
+        self.observer.evaluates();
         let limits = Limits {
             is_expired: self.options.is_expired,
             ..Limits::default()
@@ -145,18 +161,20 @@ impl<'a> Run<'a, '_> {
             true => shared.outcome(program, evaluate),
             false => evaluate(),
         };
+        let error = value.is_err().then_some(ErrorKind::Invalid);
+        self.observer.evaluated(expression, cost, error);
         self.cost = self.cost.saturating_add(cost);
         *budget = budget.checked_sub(cost).ok_or(OutOfBudget)?;
         Ok(value.map_err(|fault| {
-            format!(
+            Problem::from(format!(
                 "expression '{}' resulted in error: {fault}",
                 expression.text
-            )
+            ))
         }))
     }
 
     /// One condition that does not hold decides, whatever errors the others have.
-    pub(super) fn conditions_hold(&mut self) -> Result<bool, String> {
+    pub(super) fn conditions_hold(&mut self) -> Result<bool, Problem> {
         if self.policy.match_conditions.is_empty() {
             return Ok(true);
         }
@@ -167,9 +185,9 @@ impl<'a> Run<'a, '_> {
             match self.expression(&condition.expression, inputs, &mut budget) {
                 Ok(Ok(Value::Bool(false))) => return Ok(false),
                 Ok(Ok(_)) => {}
-                Ok(Err(message)) => errors.push(message),
+                Ok(Err(problem)) => errors.push(problem),
                 Err(OutOfBudget) => {
-                    errors = vec![OUT_OF_BUDGET.to_owned()];
+                    errors = vec![out_of_budget()];
                     break;
                 }
             }
@@ -177,24 +195,36 @@ impl<'a> Run<'a, '_> {
         match (errors.as_slice(), self.policy.failure_policy()) {
             ([], _) => Ok(true),
             (_, FailurePolicy::Ignore) => {
-                errors
-                    .iter()
-                    .for_each(|message| self.observer.failed(self.policy, message));
+                for problem in &errors {
+                    self.observer.failed(self.policy, &problem.message);
+                }
+                self.ignored = errors.first().map(|first| first.kind);
                 Ok(false)
             }
             ([only], FailurePolicy::Fail) => Err(only.clone()),
-            (several, FailurePolicy::Fail) => Err(format!("[{}]", several.join(", "))),
+            ([first, ..], FailurePolicy::Fail) => {
+                let messages: Vec<&str> = errors.iter().map(|it| it.message.as_str()).collect();
+                Err(Problem {
+                    kind: first.kind,
+                    message: format!("[{}]", messages.join(", ")),
+                })
+            }
         }
     }
 
     /// The finding for an error: none under a policy that fails open.
-    pub(super) fn error(&mut self, validation: Option<usize>, message: String) -> Vec<Finding> {
+    pub(super) fn error(&mut self, validation: Option<usize>, problem: Problem) -> Vec<Finding> {
+        let Problem { kind, message } = problem;
         self.observer.failed(self.policy, &message);
         match self.policy.failure_policy() {
-            FailurePolicy::Ignore => Vec::new(),
+            FailurePolicy::Ignore => {
+                self.ignored = Some(kind);
+                Vec::new()
+            }
             FailurePolicy::Fail => vec![Finding {
                 validation,
                 outcome: Outcome::Error,
+                error: Some(kind),
                 message,
                 reason: Reason::Invalid,
             }],

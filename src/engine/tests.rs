@@ -245,6 +245,26 @@ fn a_violation_does_what_the_binding_says() {
 }
 
 #[test]
+fn a_file_on_trial_rejects_nothing_whatever_is_wrong_with_it() {
+    for (front_matter, body) in [
+        ("action: audit", "// @require r\nobject.nope == 1\n"),
+        ("action: [warn, audit]", "// @require r\n1 + 'a' == 2\n"),
+        ("action: audit", "// @audit key\nobject.nope\n"),
+        (
+            "action: audit",
+            "// @when it is\nobject.nope\n// @require r\ntrue\n",
+        ),
+    ] {
+        let set = set(&[("p.cel", cel(front_matter, body))]);
+        let verdict = decide(&set, &self::body(&[]), &Objects::default());
+        assert!(!verdict.is_denied(), "{body}: {verdict:?}");
+        assert_eq!(verdict.decisions.len(), 1, "{body}: {verdict:?}");
+        let annotations = respond::audit_annotations(&verdict, Mode::Enforce);
+        assert_eq!(annotations[0].0, "validation_failure", "{body}");
+    }
+}
+
+#[test]
 fn audit_mode_admits_and_says_what_it_would_have_denied() {
     let set = set(&[("p.cel", cel("", "// @require r\nfalse\n"))]);
     let verdict = decide(&set, &body(&[]), &Objects::default());
@@ -289,15 +309,14 @@ fn audit_annotations_are_published_trimmed_and_left_out_when_empty() {
         verdict.audit_annotations,
         [("p/team".to_owned(), "web".to_owned())]
     );
-    let wrong = cel(
-        "action: audit",
-        "// @require r\ntrue\n// @audit team\nstring(object.missing)\n",
-    );
-    check(
-        wrong,
-        &[],
-        &["Deny: expression 'string(object.missing)' resulted in error: no such key: missing"],
-    );
+    let error = "expression 'string(object.missing)' resulted in error: no such key: missing";
+    for (front_matter, action) in [("action: warn", "Deny"), ("action: audit", "Audit")] {
+        let wrong = cel(
+            front_matter,
+            "// @require r\ntrue\n// @audit team\nstring(object.missing)\n",
+        );
+        check(wrong, &[], &[&format!("{action}: {error}")]);
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::policy::model::{FailurePolicy, ParamObject};
 use super::Watch;
 use super::activation::Phase;
 use super::observer::Held;
-use super::run::{Activation, COST_BUDGET, OUT_OF_BUDGET, OutOfBudget, Run, Subject, read};
-use super::verdict::{Evaluated, Finding, Outcome};
+use super::run::{Activation, COST_BUDGET, OutOfBudget, Run, Subject, out_of_budget, read};
+use super::verdict::{Evaluated, Finding, Outcome, Problem};
 
 /// apiserver `pkg/apis/cel/config.go`, `MaxEvaluatedMessageExpressionSizeBytes`.
 const MAX_MESSAGE_BYTES: usize = 5 * 1024;
@@ -37,22 +37,25 @@ pub(super) fn validate<'a>(
         options,
         observer,
         cost: 0,
+        ignored: None,
     };
     let mut evaluated = Evaluated::default();
     match run.conditions_hold() {
         Ok(true) => {
             run.observer.applies(policy);
+            evaluated.applied = true;
             let inputs = run.activation(Phase::Decisions);
             match run.validations(inputs) {
                 Ok(findings) => evaluated.findings = findings,
-                Err(OutOfBudget) => evaluated.findings = run.error(None, OUT_OF_BUDGET.to_owned()),
+                Err(OutOfBudget) => evaluated.findings = run.error(None, out_of_budget()),
             }
             run.annotations(inputs, &mut evaluated);
         }
         Ok(false) => {}
-        Err(message) => evaluated.findings = run.error(None, message),
+        Err(problem) => evaluated.findings = run.error(None, problem),
     }
     evaluated.cost = run.cost;
+    evaluated.ignored = run.ignored;
     evaluated
 }
 
@@ -89,10 +92,11 @@ impl<'a> Run<'a, '_> {
             .enumerate();
         for (at, ((validation, result), message)) in checked {
             match result {
-                Err(message) => findings.extend(self.error(Some(at), message)),
+                Err(problem) => findings.extend(self.error(Some(at), problem)),
                 Ok(_) if is_exhausted => {
-                    let message = format!("failed messageExpression: {OUT_OF_BUDGET}");
-                    findings.extend(self.error(Some(at), message));
+                    let mut problem = out_of_budget();
+                    problem.message.insert_str(0, "failed messageExpression: ");
+                    findings.extend(self.error(Some(at), problem));
                 }
                 Ok(Value::Bool(true)) => self.observer.validated(policy, at, Held::Yes),
                 Ok(_) => {
@@ -100,6 +104,7 @@ impl<'a> Run<'a, '_> {
                     findings.push(Finding {
                         validation: Some(at),
                         outcome: Outcome::Violation,
+                        error: None,
                         message: wording(validation, message),
                         reason: validation.reason,
                     });
@@ -131,16 +136,17 @@ impl<'a> Run<'a, '_> {
                         other.type_name()
                     );
                     self.observer.failed(policy, &message);
-                    evaluated.annotation_errors.push(message);
+                    evaluated.annotation_errors.push(Problem::from(message));
                 }
-                Ok(Err(message)) => {
-                    self.observer.failed(policy, &message);
-                    if policy.failure_policy() == FailurePolicy::Fail {
-                        evaluated.annotation_errors.push(message);
+                Ok(Err(problem)) => {
+                    self.observer.failed(policy, &problem.message);
+                    match policy.failure_policy() {
+                        FailurePolicy::Fail => evaluated.annotation_errors.push(problem),
+                        FailurePolicy::Ignore => self.ignored = Some(problem.kind),
                     }
                 }
                 Err(OutOfBudget) => {
-                    evaluated.findings = self.error(None, OUT_OF_BUDGET.to_owned());
+                    evaluated.findings = self.error(None, out_of_budget());
                     evaluated.annotations.clear();
                     evaluated.annotation_errors.clear();
                     return;

@@ -1,11 +1,13 @@
 //! What the engine decided about a request, and why.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cel::value::quote::quote;
 use crate::policy::compile::CompiledPolicy;
-use crate::policy::model::{Binding, FailurePolicy, PolicyKind, Reason, ValidationAction};
+use crate::policy::model::{Binding, FailurePolicy, Form, PolicyKind, Reason, ValidationAction};
+use crate::policy::set::BoundPolicy;
 
 /// Everything the policies say about a request.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Decision {
     pub validation: Option<usize>,
     /// Whether it is a violation or an error.
     pub outcome: Outcome,
+    /// Which error, if it is one.
+    pub error: Option<ErrorKind>,
     /// What is to be done; never empty.
     pub actions: Vec<ValidationAction>,
     /// One line for people.
@@ -48,13 +52,43 @@ pub enum Outcome {
     Error,
 }
 
+/// Which error it is, as upstream counts them (apiserver
+/// `pkg/admission/plugin/policy/validating/metrics/errors.go`, `ErrorType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// An expression does not compile.
+    Compilation,
+    /// The cost budget is spent.
+    OutOfBudget,
+    /// Any other.
+    Invalid,
+}
+
+/// An error on its way to a decision.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        let kind = ErrorKind::Invalid;
+        Problem { kind, message }
+    }
+}
+
 /// What one evaluation of a policy gives.
 #[derive(Debug, Default)]
 pub(super) struct Evaluated {
     pub(super) findings: Vec<Finding>,
     pub(super) annotations: Vec<(String, String)>,
     /// Errors of audit annotations; they deny whatever the binding's actions are.
-    pub(super) annotation_errors: Vec<String>,
+    pub(super) annotation_errors: Vec<Problem>,
+    /// An error that the failure policy passes over.
+    pub(super) ignored: Option<ErrorKind>,
+    /// Whether the conditions held.
+    pub(super) applied: bool,
     pub(super) cost: u64,
 }
 
@@ -63,6 +97,7 @@ pub(super) struct Evaluated {
 pub(super) struct Finding {
     pub(super) validation: Option<usize>,
     pub(super) outcome: Outcome,
+    pub(super) error: Option<ErrorKind>,
     pub(super) message: String,
     pub(super) reason: Reason,
 }
@@ -97,6 +132,7 @@ impl Verdict {
                 binding: Some(binding.name.clone()),
                 validation: finding.validation,
                 outcome: finding.outcome,
+                error: finding.error,
                 actions: binding.validation_actions.clone(),
                 message: finding.message.clone(),
                 reason: finding.reason,
@@ -108,14 +144,15 @@ impl Verdict {
                 values.push(value.clone());
             }
         }
-        for message in &evaluated.annotation_errors {
+        for problem in &evaluated.annotation_errors {
             self.decisions.push(Decision {
                 policy: Arc::clone(policy),
                 binding: Some(binding.name.clone()),
                 validation: None,
                 outcome: Outcome::Error,
-                actions: vec![ValidationAction::Deny],
-                message: message.clone(),
+                error: Some(problem.kind),
+                actions: fault_actions(policy, std::slice::from_ref(&binding)),
+                message: problem.message.clone(),
                 reason: Reason::Invalid,
             });
         }
@@ -167,10 +204,11 @@ impl Decision {
     /// The decision for a policy or binding that cannot be used: a denial, or nothing under a
     /// policy that fails open.
     pub(super) fn configuration_error(
-        policy: &Arc<CompiledPolicy>,
+        bound: &BoundPolicy,
         binding: Option<&Binding>,
         problem: &str,
     ) -> Option<Decision> {
+        let policy = &bound.policy;
         if policy.failure_policy() == FailurePolicy::Ignore {
             return None;
         }
@@ -184,12 +222,34 @@ impl Decision {
             binding: binding.map(|binding| binding.name.clone()),
             validation: None,
             outcome: Outcome::Error,
-            actions: vec![ValidationAction::Deny],
+            error: Some(ErrorKind::Invalid),
+            actions: match binding {
+                Some(binding) => fault_actions(policy, &[binding]),
+                None => fault_actions(policy, &bound.bindings),
+            },
             message: format!("failed to configure {what}: {problem}"),
             reason: match policy.policy.kind {
                 PolicyKind::Validating => Reason::Invalid,
                 PolicyKind::Mutating => Reason::Forbidden,
             },
         })
+    }
+}
+
+/// What an error that upstream denies for, whatever the actions of the bindings, leads to.
+///
+/// DIVERGES: a `.cel` file whose action is `audit` is on trial, and rejects nothing on that way either.
+pub(super) fn fault_actions(
+    policy: &CompiledPolicy,
+    bindings: &[impl Borrow<Binding>],
+) -> Vec<ValidationAction> {
+    let mut on_trial = bindings.iter().map(|binding| binding.borrow());
+    match bindings.first().map(Borrow::borrow) {
+        Some(first)
+            if policy.policy.origin.form == Form::Cel && on_trial.all(Binding::is_audited) =>
+        {
+            first.validation_actions.clone()
+        }
+        _ => vec![ValidationAction::Deny],
     }
 }

@@ -408,8 +408,18 @@ pub struct Binding {
     pub param_ref: Option<ParamRef>,
     /// Further limits on the requests; `None` adds none.
     pub match_resources: Option<MatchResources>,
-    /// What a violation does; never empty for a validating binding.
+    /// What a violation does; never empty for a validating binding. Of a mutating binding empty unless
+    /// what it would change is only recorded.
     pub validation_actions: Vec<ValidationAction>,
+}
+
+impl Binding {
+    /// Says whether it only records what its policy would do: whatever that is, nothing is rejected and
+    /// nothing patched.
+    pub fn is_audited(&self) -> bool {
+        let has = |action| self.validation_actions.contains(&action);
+        has(ValidationAction::Audit) && !has(ValidationAction::Deny)
+    }
 }
 
 /// Which parameters a policy gets.

@@ -160,21 +160,27 @@ impl Overrides {
             }
         }
         for binding in bindings.iter_mut() {
-            let Some(policy) = policies.iter().find(|policy| {
-                policy.name == binding.policy_name && policy.kind == PolicyKind::Validating
-            }) else {
+            let Some(policy) = policies
+                .iter()
+                .find(|policy| policy.name == binding.policy_name && policy.kind == binding.kind)
+            else {
                 continue;
             };
-            if binding.kind != PolicyKind::Validating {
-                continue;
-            }
             let actions = |said: &PolicyOverride| match said.actions.is_empty() {
                 true => None,
                 false => Some(said.actions.clone()),
             };
             match self.first(policy, actions) {
-                Some(actions) => binding.validation_actions = actions,
-                None if policy.origin.form == Form::Cel => {
+                Some(actions) => {
+                    binding.validation_actions = actions;
+                    // A mutation is carried out or recorded.
+                    if binding.kind == PolicyKind::Mutating && !binding.is_audited() {
+                        binding.validation_actions.clear();
+                    }
+                }
+                None if policy.origin.form == Form::Cel
+                    && binding.kind == PolicyKind::Validating =>
+                {
                     let profile = self.first(policy, |said| said.profile);
                     let profile = profile.unwrap_or(self.profile);
                     let written = &binding.validation_actions;

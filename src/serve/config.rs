@@ -48,6 +48,8 @@ pub struct Config {
     pub url: Option<String>,
     /// What a violation leads to.
     pub mode: Mode,
+    /// Whether callers are warned of what would have been, in audit mode.
+    pub audit_warnings: bool,
     /// Files and folders of policies; empty means the built-in packs.
     pub policies: Vec<PathBuf>,
     /// The namespace whose ConfigMaps hold policies, too.
@@ -168,6 +170,7 @@ impl Default for Config {
             service: None,
             url: None,
             mode: Mode::default(),
+            audit_warnings: true,
             policies: Vec::new(),
             policy_namespace: None,
             kubernetes_version: KubernetesVersion::default(),

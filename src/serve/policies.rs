@@ -434,7 +434,7 @@ impl Admission for Policies {
         let loaded = self.loaded.load();
         let problems = render(&loaded.problems, Format::Json, Style::Plain);
         json!({
-            "mode": match self.mode { Mode::Enforce => "enforce", Mode::Audit => "audit" },
+            "mode": if self.mode.is_audit() { "audit" } else { "enforce" },
             "policies": loaded.describe_all(),
             "problems": serde_json::from_str::<Value>(&problems).unwrap_or_default(),
         })

@@ -16,7 +16,7 @@ pub(super) fn patch<'s>(
     (schemas, kind): (&'s dyn Fn() -> &'s Schemas, &Kind),
     value: Value<'_>,
 ) -> Result<(), Failure> {
-    let policy = |problem: String| Failure::Policy(problem);
+    let policy = |problem: String| Failure::from(problem);
     let operations = given::operations(&value).map_err(|fault| policy(fault.to_string()))?;
     let before = IDENTITY.map(|(_, at)| {
         let before = object.pointer(at).filter(|value| !value.is_null());
@@ -48,7 +48,7 @@ pub(super) fn merge<'s>(
     (schemas, kind): (&'s dyn Fn() -> &'s Schemas, &Kind),
     value: Value<'_>,
 ) -> Result<(), Failure> {
-    let policy = |problem: String| Failure::Policy(problem);
+    let policy = |problem: String| Failure::from(problem);
     let given = given::configuration(&value).map_err(|fault| policy(fault.to_string()))?;
     // `apiVersion` and `kind` are never taken from a configuration.
     for field in ["name", "namespace", "uid"] {
@@ -96,7 +96,7 @@ fn may_change_identity(operations: &[Operation]) -> bool {
 }
 
 fn identity_changed(field: &str) -> Failure {
-    Failure::Policy(format!(
+    Failure::from(format!(
         "a mutation must not change {field}, which says what the object is"
     ))
 }

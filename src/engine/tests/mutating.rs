@@ -1,6 +1,7 @@
 //! Policies that change objects.
 
 use super::*;
+use crate::admission::response::Outcome as Answer;
 use crate::engine::mutating::{Defaults, Mutated, Mutating, Refusal, mutate};
 use crate::schema::Schemas;
 
@@ -257,6 +258,128 @@ fn audit_mode_changes_nothing_and_tells_the_patch() {
     let answer = respond::respond_mutated("u", &mutated, Mode::Enforce).to_json();
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["response"]["patchType"], "JSONPatch");
+}
+
+#[test]
+fn audit_mode_can_be_silent_and_loses_nothing() {
+    let given = set_of(&[policy(
+        "a",
+        NEVER,
+        &[("ApplyConfiguration", &appending("!"))],
+    )]);
+    let mutated = changed(&given, &body(&[]), Defaults::Omitted);
+    let answer = respond::respond_mutated("u", &mutated, Mode::SilentAudit);
+    assert!(answer.warnings.is_empty(), "{answer:?}");
+    assert_eq!(answer.audit_annotations[0].0, "patch");
+    let patch = "[JSONPatch{op: 'add', path: '/spec/replicas', value: 'many'}]";
+    let given = set_of(&[policy("a", NEVER, &[("JSONPatch", patch)])]);
+    let mutated = changed(&given, &body(&[]), Defaults::Omitted);
+    let answer = respond::respond_mutated("u", &mutated, Mode::Audit);
+    assert_eq!(answer.outcome, Answer::Allowed, "a refusal is none either");
+    assert!(
+        answer.warnings[0].starts_with("[audit] would be refused: Internal error occurred"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.audit_annotations[0].0, "refusal");
+}
+
+/// A file that sets the replicas, and what it says of its action.
+fn trial(name: &str, action: &str, value: &str) -> (String, String) {
+    let text = format!(
+        "// ---\n// name: {name}\n// match: {{resources: ['*/*/*']}}\n{action}// mutate: true\n// \
+         ---\n// @patch\n[JSONPatch{{op: 'add', path: '/spec/replicas', value: {value}}}]\n"
+    );
+    (format!("{name}.cel"), text)
+}
+
+#[test]
+fn a_mutation_on_trial_is_recorded_and_others_are_made() {
+    let texts = [
+        trial("a", "// action: audit\n", "7"),
+        trial("b", "", "object.spec.replicas + 1"),
+        trial("c", "// action: [warn, audit]\n", "9"),
+        trial("d", "// action: audit\n", "object.nope"),
+    ];
+    let texts: Vec<_> = texts
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.clone()))
+        .collect();
+    let mutated = changed(&set(&texts), &body(&[]), Defaults::Omitted);
+    assert!(!mutated.is_denied(), "{mutated:?}");
+    let answer = respond::respond_mutated("u", &mutated, Mode::Enforce);
+    let Answer::Patched(patch) = &answer.outcome else {
+        panic!("{answer:?}");
+    };
+    let before: Value = serde_json::from_slice(&body(&[])).unwrap();
+    let before = before["request"]["object"]["spec"]["replicas"]
+        .as_i64()
+        .unwrap();
+    let patch: Value = serde_json::from_slice(patch).unwrap();
+    assert_eq!(
+        patch,
+        json!([{"op": "replace", "path": "/spec/replicas", "value": before + 1}]),
+        "only what is enforced, of the object as it came"
+    );
+    let replaced =
+        |value| format!(r#"[{{"op":"replace","path":"/spec/replicas","value":{value}}}]"#);
+    let annotations: Vec<_> = answer
+        .audit_annotations
+        .iter()
+        .filter(|(key, _)| key.ends_with(".patch"))
+        .cloned()
+        .collect();
+    assert_eq!(
+        annotations,
+        [
+            ("a.patch".to_owned(), replaced(7)),
+            ("c.patch".to_owned(), replaced(9))
+        ]
+    );
+    assert_eq!(
+        answer.warnings,
+        [format!(
+            "[audit] would be patched by policy 'c': {}",
+            replaced(9)
+        )]
+    );
+    let (_, failure) = &answer.audit_annotations[0];
+    assert!(
+        failure.contains(r#""policy":"d""#) && failure.contains(r#""validationActions":["Audit"]"#),
+        "{failure}"
+    );
+}
+
+#[test]
+fn no_value_of_a_secret_is_recorded() {
+    let body = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u", "operation": "CREATE",
+            "kind": {"group": "", "version": "v1", "kind": "Secret"},
+            "resource": {"group": "", "version": "v1", "resource": "secrets"},
+            "name": "s", "namespace": "n",
+            "object": {
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"},
+                "data": {"a": "aHVzaA=="},
+            },
+        },
+    });
+    let text = "// ---\n// name: copy\n// match: {resources: [v1/secrets]}\n// action: [warn, audit]\n\
+                // mutate: true\n// ---\n// @patch\n[JSONPatch{op: 'add', path: '/data/b', value: \
+                object.data.a}]\n";
+    for text in [
+        text.to_owned(),
+        text.replace("// action: [warn, audit]\n", ""),
+    ] {
+        let body = body.to_string().into_bytes();
+        let mutated = changed(&set(&[("copy.cel", text)]), &body, Defaults::Omitted);
+        let answer = respond::respond_mutated("u", &mutated, Mode::Audit);
+        let said = format!("{:?} {:?}", answer.warnings, answer.audit_annotations);
+        assert!(
+            said.contains("/data/b") && !said.contains("aHVzaA"),
+            "{said}"
+        );
+    }
 }
 
 proptest::proptest! {

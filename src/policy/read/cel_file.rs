@@ -383,9 +383,11 @@ fn assemble(
             mutations: body.mutations,
             ..common.policy
         });
+        let is_audited = common.binding.is_audited();
+        let written = std::mem::take(&mut common.binding.validation_actions);
         documents.bindings.push(Binding {
             kind: PolicyKind::Mutating,
-            validation_actions: Vec::new(),
+            validation_actions: if is_audited { written } else { Vec::new() },
             ..common.binding
         });
     }

@@ -71,7 +71,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 27] = [
+pub(super) static KEYS: [Key; 28] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -95,6 +95,9 @@ pub(super) static KEYS: [Key; 27] = [
     }),
     key!("url", Some("url"), url, |c, v| c.url = Some(v)),
     key!("mode", Some("mode"), mode, |c, v| c.mode = v),
+    key!("auditWarnings", Some("audit-warnings"), boolean, |c, v| c
+        .audit_warnings =
+        v),
     Key {
         path: "policies",
         flag: Some("policies"),
@@ -163,6 +166,10 @@ pub(super) static KEYS: [Key; 27] = [
     key!("shutdown.grace", duration, |c, v| c.shutdown.grace = v),
     key!("shutdown.drain", duration, |c, v| c.shutdown.drain = v),
 ];
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| one_of(text, &["true", "false"]))
+}
 
 fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {

@@ -120,11 +120,20 @@ fn a_file_implies_a_binding_for_each_of_its_policies() {
         assert_eq!(param_ref.not_found, ParameterNotFoundAction::Allow);
         assert!(binding.match_resources.is_none());
     }
+    let on_trial = [ValidationAction::Warn, ValidationAction::Audit];
+    assert_eq!(validating.validation_actions, on_trial);
+    assert_eq!(mutating.validation_actions, on_trial);
+    let documents = sound("file.cel", &WHOLE.replace("[warn, audit]", "deny"));
+    let actions = documents
+        .bindings
+        .iter()
+        .map(|it| it.validation_actions.as_slice());
+    let actions: Vec<_> = actions.collect();
     assert_eq!(
-        validating.validation_actions,
-        [ValidationAction::Warn, ValidationAction::Audit]
+        actions,
+        [&[ValidationAction::Deny][..], &[]],
+        "a mutation is made"
     );
-    assert!(mutating.validation_actions.is_empty());
 }
 
 #[test]
