@@ -1,62 +1,60 @@
 //! The cluster as `serve` sees it: caches of what policies may read, and questions to its authorizer.
 //!
-//! What policies read is answered from memory ([`view::View`]); `cache` follows the API server. Who
+//! What policies read is answered from memory ([`view::View`]); [`followed::Followed`] has a `cache` for
+//! each kind, which follows the API server and keeps what policies read of it. Who
 //! may do what cannot be known beforehand and is asked for ([`access::Asker`]).
 
 pub mod access;
+mod budget;
 mod cache;
 pub mod connect;
 pub mod definitions;
+pub mod followed;
+mod kept;
 pub mod lease;
 mod names;
 pub mod published;
 pub mod secret;
 pub mod view;
+mod weight;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kube::Client;
 use tokio::runtime::Handle;
 
 use crate::admission::review::AdmissionRequest;
-use crate::policy::model::ParamKind;
 pub use names::{ObjectName, is_name};
 
 use access::{Answers, Asker};
-use cache::Cache;
+use budget::Budget;
 use definitions::{Definitions, Follower};
+use followed::Followed;
 use view::View;
 
-/// A connection to a cluster, with the caches that policies need.
+/// A connection to a cluster.
 pub struct Cluster {
     client: Client,
     address: String,
     runtime: Handle,
-    namespaces: Arc<Cache>,
+    /// For all caches of what policies read.
+    budget: Arc<Budget>,
     definitions: Follower,
-    /// Of the kinds that are followed; exchanged as a whole.
-    caches: arc_swap::ArcSwap<BTreeMap<ParamKind, Arc<Cache>>>,
-    /// Held while the kinds change.
-    changing: Mutex<()>,
     answers: Answers,
 }
 
 impl Cluster {
-    /// Starts to follow a cluster. Must be called within a runtime of several threads, which does the
-    /// work.
-    fn new(client: Client, address: String) -> Self {
+    /// Starts to follow the custom kinds of a cluster; what policies read may take so many bytes. Must
+    /// be called within a runtime of several threads, which does the work.
+    fn new(client: Client, address: String, cache_bytes: usize) -> Self {
         let runtime = Handle::current();
-        let namespaces = Cache::start(&runtime, client.clone(), namespace_kind());
         Cluster {
-            namespaces: Arc::new(namespaces),
             definitions: Follower::start(&runtime, client.clone()),
             client,
             address,
             runtime,
-            caches: arc_swap::ArcSwap::default(),
-            changing: Mutex::new(()),
+            budget: Budget::new(cache_bytes),
             answers: Answers::default(),
         }
     }
@@ -71,33 +69,14 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// Follows these kinds and no others, beside namespaces.
-    pub fn follow(&self, kinds: &BTreeSet<ParamKind>) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.caches.load();
-        let caches = kinds.iter().map(|kind| {
-            let cache = match known.get(kind) {
-                Some(cache) => Arc::clone(cache),
-                None if *kind == namespace_kind() => Arc::clone(&self.namespaces),
-                None => Arc::new(Cache::start(
-                    &self.runtime,
-                    self.client.clone(),
-                    kind.clone(),
-                )),
-            };
-            (kind.clone(), cache)
-        });
-        self.caches.store(Arc::new(caches.collect()));
-    }
-
     /// Returns the custom kinds; `None` before they are known.
     pub fn definitions(&self) -> Option<Arc<Definitions>> {
         self.definitions.current()
     }
 
-    /// Returns what is known at this moment, for one request.
-    pub fn view(&self, deadline: Instant) -> View<'_> {
-        View::new(self, deadline)
+    /// Returns what is known at this moment of what is followed, for one request.
+    pub fn view<'c>(&'c self, followed: &'c Followed, deadline: Instant) -> View<'c> {
+        View::new(self, followed, deadline)
     }
 
     /// Returns who answers what the user of a request may do.
@@ -109,16 +88,11 @@ impl Cluster {
     ///
     /// # Errors
     /// Something has never been listed.
-    pub fn readiness(&self) -> Result<String, String> {
-        let caches = self.caches.load();
-        let caches = caches
-            .values()
-            .chain([&self.namespaces])
-            .map(|cache| cache.state())
-            .chain([self.definitions.state()]);
+    pub fn readiness(&self, followed: &Followed) -> Result<String, String> {
+        let states = followed.states().chain([self.definitions.state()]);
         let mut words = vec![self.address.clone()];
         let mut missing = Vec::new();
-        for state in caches {
+        for state in states {
             match state {
                 Ok(word) => words.push(word),
                 Err(word) => missing.push(word),
@@ -147,12 +121,5 @@ impl std::fmt::Debug for Cluster {
         shown
             .field("address", &self.address)
             .finish_non_exhaustive()
-    }
-}
-
-fn namespace_kind() -> ParamKind {
-    ParamKind {
-        api_version: "v1".to_owned(),
-        kind: "Namespace".to_owned(),
     }
 }

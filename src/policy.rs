@@ -19,5 +19,6 @@ pub mod packs;
 pub mod params;
 pub mod places;
 pub mod read;
+pub mod reads;
 pub mod set;
 pub mod validate;

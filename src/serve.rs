@@ -3,6 +3,7 @@
 //! It is generic over the [`Admission`] that decides reviews; who builds that is the caller's
 //! business, and so is swapping it: [`Engine::reload`] is told when the policies have changed.
 
+pub mod caches;
 mod certificate;
 pub mod config;
 mod dial;

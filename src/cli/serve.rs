@@ -15,6 +15,7 @@ use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::published::Published;
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
+use crate::serve::caches::Caches;
 use crate::serve::config::{
     Certificates, ClusterChoice, Config, FILE_VARIABLE, Flags, Mode, resolve,
 };
@@ -97,6 +98,7 @@ Configuration:
     limits.bodies      256MiB  all reviews together
     limits.concurrency cores   reviews decided at a time
     limits.timeout     10s     when the caller gives no ?timeout=
+    limits.cache       128MiB  what is kept of the cluster's objects; what needs more is answered 503
     shutdown.grace     5s      still taking requests after SIGTERM
     shutdown.drain     20s     then answering what is open
 
@@ -227,7 +229,7 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         [] => None,
         paths => Some(Watch::start(paths.to_vec(), Hints::Notifications).await),
     };
-    let metrics = Metrics::registry();
+    let mut metrics = Metrics::registry();
     let cluster = match cluster(config).await {
         Ok(cluster) => cluster,
         Err(problem) => {
@@ -252,6 +254,10 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         _ => None,
     };
     let admission = tokio::task::block_in_place(|| policies(config, cluster, published.clone()));
+    metrics.1.register_collector(Box::new({
+        let policies = Arc::clone(&admission);
+        Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
+    }));
     let overview = admission.overview();
     let engine = Engine {
         reload: reload(&admission),
@@ -324,7 +330,7 @@ fn sample(certs: &Certificates) -> Option<PathBuf> {
 async fn cluster(config: &Config) -> Result<Option<Arc<Cluster>>, ConnectError> {
     let cluster = match config.cluster {
         ClusterChoice::None => None,
-        ClusterChoice::Auto => connect(config.kubeconfig.as_deref()).await?,
+        ClusterChoice::Auto => connect(config.kubeconfig.as_deref(), config.cache_bytes).await?,
     };
     match &cluster {
         Some(cluster) => tracing::info!(address = cluster.address(), "policies read the cluster"),

@@ -24,13 +24,18 @@ pub enum ConnectError {
 }
 
 /// Connects to the cluster of a kubeconfig, or else to the one that can be found; `None` if there is
-/// none. Nothing is sent yet: a cluster that does not answer is waited for.
+/// none. What policies read of it may take `cache_bytes`. Nothing is sent yet: a cluster that does not
+/// answer is waited for.
 ///
 /// # Errors
 /// What is configured cannot be used.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<Option<Arc<Cluster>>, ConnectError> {
+pub async fn connect(
+    kubeconfig: Option<&Path>,
+    cache_bytes: usize,
+) -> Result<Option<Arc<Cluster>>, ConnectError> {
     let connected = client(kubeconfig).await?;
-    Ok(connected.map(|(client, address)| Arc::new(Cluster::new(client, address))))
+    let cluster = |(client, address)| Arc::new(Cluster::new(client, address, cache_bytes));
+    Ok(connected.map(cluster))
 }
 
 /// Returns a client for such a cluster, and its address.

@@ -1,6 +1,5 @@
 //! What is known of the cluster at one moment, as policies look at it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -11,9 +10,10 @@ use kube::Api;
 use serde_json::Value;
 
 use super::Cluster;
-use super::cache::{Cache, Content};
+use super::cache::Content;
+use super::followed::Followed;
 use crate::cel::function::{Lookup, ObjectName};
-use crate::engine::cluster::{ClusterView, Known, Params};
+use crate::engine::cluster::{ClusterView, Params};
 use crate::json::{self, Json};
 use crate::policy::model::ParamKind;
 
@@ -21,50 +21,77 @@ use crate::policy::model::ParamKind;
 /// then the verdict must not be used.
 pub struct View<'c> {
     cluster: &'c Cluster,
+    followed: &'c Followed,
     deadline: Instant,
     namespaces: Arc<Content>,
-    contents: BTreeMap<ParamKind, Arc<Content>>,
+    /// By the position of the kind in what is followed.
+    contents: Vec<Arc<Content>>,
     /// A Namespace so new that the cache does not have it.
     fresh: OnceLock<Option<Value>>,
     lacks: AtomicBool,
+    is_too_large: AtomicBool,
+}
+
+/// Why something that was asked for is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It has not been listed yet, or could not be asked for.
+    Unknown,
+    /// It is more than there is memory for.
+    TooLarge,
 }
 
 impl<'c> View<'c> {
-    pub(super) fn new(cluster: &'c Cluster, deadline: Instant) -> Self {
-        let caches = cluster.caches.load();
-        let content = |(kind, cache): (&ParamKind, &Arc<Cache>)| (kind.clone(), cache.content());
+    pub(super) fn new(cluster: &'c Cluster, followed: &'c Followed, deadline: Instant) -> Self {
+        let caches = followed.kinds.iter().map(|(_, cache)| cache);
         View {
             cluster,
+            followed,
             deadline,
-            namespaces: cluster.namespaces.content(),
-            contents: caches.iter().map(content).collect(),
+            namespaces: followed.namespaces.content(),
+            contents: caches.map(|cache| cache.content()).collect(),
             fresh: OnceLock::new(),
             lacks: AtomicBool::new(false),
+            is_too_large: AtomicBool::new(false),
         }
     }
 
-    /// Says whether something was asked for that is not known yet.
-    pub fn lacks(&self) -> bool {
-        self.lacks.load(Ordering::Relaxed)
+    /// Says whether something was asked for that is not known.
+    pub fn lacks(&self) -> Option<Lack> {
+        match self.is_too_large.load(Ordering::Relaxed) {
+            true => Some(Lack::TooLarge),
+            false => self.lacks.load(Ordering::Relaxed).then_some(Lack::Unknown),
+        }
     }
 
     fn lack(&self) {
         self.lacks.store(true, Ordering::Relaxed);
     }
 
-    fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Known> {
-        let kind = ParamKind {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-        };
-        match self.contents.get(&kind).map(Arc::as_ref) {
-            Some(Content::Synced { objects, .. }) => Some(objects),
-            Some(Content::UnknownKind) => None,
-            Some(Content::Unsynced) | None => {
-                self.lack();
-                None
-            }
+    /// What is known of a kind, if it is anything.
+    fn of_kind(&self, api_version: &str, kind: &str) -> Option<&Content> {
+        let position = self.followed.position(api_version, kind);
+        let content = position.and_then(|at| self.contents.get(at));
+        self.known(content.map_or(&Content::Unsynced, Arc::as_ref))
+    }
+
+    fn known<'v>(&self, content: &'v Content) -> Option<&'v Content> {
+        match content {
+            Content::Unsynced => self.lack(),
+            Content::TooLarge => self.is_too_large.store(true, Ordering::Relaxed),
+            Content::UnknownKind => {}
+            Content::Documents { .. } | Content::Parts(_) => return Some(content),
         }
+        None
+    }
+
+    /// Reads what is kept of an object.
+    fn read<'a>(&self, arena: &'a Bump, text: &'a str) -> Option<Json<'a>> {
+        let read = json::parse_text(arena, text);
+        if read.is_err() {
+            self.lack();
+        }
+        read.ok()
     }
 
     /// Asks for a Namespace, as the API server does for one that its informer does not have
@@ -89,8 +116,7 @@ impl std::fmt::Debug for View<'_> {
 
 impl ClusterView for View<'_> {
     fn namespace(&self, name: &str) -> Option<&Value> {
-        let Content::Synced { objects, .. } = &*self.namespaces else {
-            self.lack();
+        let Some(Content::Documents { objects, .. }) = self.known(&self.namespaces) else {
             return None;
         };
         match objects.get("", name) {
@@ -105,28 +131,34 @@ impl ClusterView for View<'_> {
     }
 
     fn params(&self, kind: &ParamKind) -> Params<'_> {
-        match self.contents.get(kind).map(Arc::as_ref) {
-            Some(Content::Synced {
+        match self.of_kind(&kind.api_version, &kind.kind) {
+            Some(Content::Documents {
                 objects,
                 is_namespaced,
+                ..
             }) => Params::Known {
                 objects,
                 is_namespaced: *is_namespaced,
             },
-            Some(Content::UnknownKind) => Params::UnknownKind,
-            Some(Content::Unsynced) | None => {
-                self.lack();
-                Params::OfPolicies
-            }
+            None if self.lacks().is_none() => Params::UnknownKind,
+            _ => Params::OfPolicies,
         }
     }
 }
 
 impl Lookup for View<'_> {
     fn get<'a>(&'a self, arena: &'a Bump, object: &ObjectName<'_>) -> Option<Json<'a>> {
-        let known = self.of_kind(object.api_version, object.kind)?;
-        let found = known.get(object.namespace, object.name)?;
-        Some(json::from_value(arena, &found.object))
+        let &ObjectName {
+            namespace, name, ..
+        } = object;
+        match self.of_kind(object.api_version, object.kind)? {
+            Content::Parts(kept) => self.read(arena, kept.get((namespace, name))?),
+            Content::Documents { objects, .. } => {
+                let found = objects.get(namespace, name)?;
+                Some(json::from_value(arena, &found.object))
+            }
+            _ => None,
+        }
     }
 
     fn list<'a>(
@@ -136,14 +168,18 @@ impl Lookup for View<'_> {
         kind: &str,
         namespace: &str,
     ) -> &'a [Json<'a>] {
-        let Some(known) = self.of_kind(api_version, kind) else {
-            return &[];
+        let found: Vec<Json<'a>> = match self.of_kind(api_version, kind) {
+            Some(Content::Parts(kept)) => kept
+                .within((!namespace.is_empty()).then_some(namespace))
+                .filter_map(|text| self.read(arena, text))
+                .collect(),
+            Some(Content::Documents { objects, .. }) => objects
+                .iter()
+                .filter(|it| namespace.is_empty() || it.namespace == namespace)
+                .map(|it| json::from_value(arena, &it.object))
+                .collect(),
+            _ => return &[],
         };
-        let found = known.iter();
-        let found = found.filter(|it| namespace.is_empty() || it.namespace == namespace);
-        let found: Vec<Json<'a>> = found
-            .map(|it| json::from_value(arena, &it.object))
-            .collect();
         arena.alloc_slice_copy(&found)
     }
 }

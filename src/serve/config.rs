@@ -64,6 +64,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// What is logged.
     pub log: LogConfig,
+    /// How many bytes what policies read of the cluster may take.
+    pub cache_bytes: usize,
     /// Limits of connections and reviews.
     pub limits: Limits,
     /// How the server ends.
@@ -177,6 +179,9 @@ impl Default for Config {
             overrides: Overrides::default(),
             cluster: ClusterChoice::default(),
             kubeconfig: None,
+            // Half of what is left of the 512 MiB that the chart gives a pod when reviews take theirs; a
+            // hundred thousand objects of which a kilobyte is read.
+            cache_bytes: 128 << 20,
             log: LogConfig::default(),
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,6 +19,8 @@ use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::Cluster;
 use crate::cluster::definitions::Definitions;
+use crate::cluster::followed::{Followed, Size};
+use crate::cluster::view::Lack;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::{ClusterView, Objects};
 use crate::engine::mutating::{self, Defaults, Mutating};
@@ -27,6 +29,7 @@ use crate::engine::{self, EngineError, Options, Select};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind, PolicyScope};
 use crate::policy::overrides::Overrides;
+use crate::policy::reads::Reads;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
 use crate::serve::registration::Demand;
@@ -36,6 +39,9 @@ use crate::webhook::permits;
 
 /// Reads the texts of the policies.
 pub type Load = dyn Fn() -> Texts + Send + Sync;
+
+/// How long policies that read more of the cluster than those before wait for that to be listed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many findings are named where there is one line for all.
 const MOST_NAMED: usize = 5;
@@ -66,6 +72,8 @@ struct Known<'k> {
 #[derive(Debug, Default)]
 struct Loaded {
     set: PolicySet,
+    /// What is followed of the cluster for them.
+    followed: Option<Followed>,
     /// Policies in force as they were before, because what is written is faulty.
     kept: Vec<String>,
     problems: Vec<Diagnostic>,
@@ -100,7 +108,6 @@ impl Policies {
     /// Loads policies again and swaps them in; faulty ones keep their last good version.
     pub fn reload(&self) {
         let previous = self.loaded.load();
-        let kinds_before = kinds(&previous.set);
         let texts = (self.load)();
         let (mut documents, findings) = sources::documents(&texts.sources);
         let mut problems = texts.problems;
@@ -122,16 +129,13 @@ impl Policies {
         });
         problems.extend(built.diagnostics);
         let loaded = Loaded {
+            followed: self.follow(&built.set, previous.followed.as_ref()),
             set: built.set,
             kept: built.kept,
             problems,
             was_whole: previous.was_whole || texts.unread.is_empty(),
         };
-        // Requests may still be decided by the policies of before.
-        let kinds = kinds(&loaded.set);
-        self.follow(&kinds.union(&kinds_before).cloned().collect());
         self.loaded.store(Arc::new(loaded));
-        self.follow(&kinds);
         self.revision.send_modify(|revision| *revision += 1);
     }
 
@@ -147,21 +151,33 @@ impl Policies {
         loaded.was_whole.then(|| Demand::of(&loaded.set))
     }
 
-    fn follow(&self, kinds: &BTreeSet<ParamKind>) {
-        if let Some(cluster) = &self.cluster {
-            cluster.follow(kinds);
+    /// Follows what a set reads of the cluster. On a reload the set comes into force when that is
+    /// known, so that no request is refused for want of it; what the set before reads is followed as
+    /// long as that is in force.
+    fn follow(&self, set: &PolicySet, before: Option<&Followed>) -> Option<Followed> {
+        let cluster = self.cluster.as_ref()?;
+        let followed = cluster.follow(&Reads::of(set), before);
+        if before.is_some() {
+            followed.wait(PATIENCE);
         }
+        Some(followed)
+    }
+
+    /// Says how much of the cluster is kept for the policies in force.
+    pub fn caches(&self) -> Vec<Size> {
+        let loaded = self.loaded.load();
+        let followed = loaded.followed.as_ref();
+        followed.map(Followed::sizes).unwrap_or_default()
     }
 
     /// Decides a request by what is known of the cluster.
     fn decide(
         &self,
-        endpoint: Endpoint,
-        request: &AdmissionRequest<'_>,
+        loaded: &Loaded,
+        (endpoint, request): (Endpoint, &AdmissionRequest<'_>),
         deadline: Instant,
         known: Known<'_>,
     ) -> Result<Vec<u8>, Refusal> {
-        let loaded = self.loaded.load();
         let deadline = Deadline::new(deadline);
         let resources = match known.definitions {
             Some(definitions) => definitions.resources(),
@@ -404,29 +420,31 @@ impl Admission for Policies {
         if is_out_of_reach(&request) {
             return Ok(AdmissionResponse::allowed(&request.uid).to_json());
         }
-        let Some(cluster) = &self.cluster else {
+        let loaded = self.loaded.load();
+        let asked = (endpoint, &request);
+        let Some((cluster, followed)) = self.cluster.as_ref().zip(loaded.followed.as_ref()) else {
             let known = Known {
                 cluster: &Objects::default(),
                 authorizer: None,
                 definitions: None,
             };
-            return self.decide(endpoint, &request, deadline, known);
+            return self.decide(&loaded, asked, deadline, known);
         };
         let definitions = cluster.definitions();
         if definitions.is_none() && is_custom(&request) {
-            return Err(unknown());
+            return Err(unknown(Lack::Unknown));
         }
-        let view = cluster.view(deadline);
+        let view = cluster.view(followed, deadline);
         let known = Known {
             cluster: &view,
             authorizer: Some(&cluster.asker(&request, deadline)),
             definitions: definitions.as_deref(),
         };
-        let decided = self.decide(endpoint, &request, deadline, known);
+        let decided = self.decide(&loaded, asked, deadline, known);
         // What was decided without what is not known may be wrong either way.
         match view.lacks() {
-            true => Err(unknown()),
-            false => decided,
+            Some(lack) => Err(unknown(lack)),
+            None => decided,
         }
     }
 
@@ -446,8 +464,10 @@ impl Admission for Policies {
             None => self.summary(),
         };
         let mut checks = vec![Check::new("policies", Ok(summary))];
-        let cluster = self.cluster.iter();
-        checks.extend(cluster.map(|it| Check::new("cluster", it.readiness())));
+        let loaded = self.loaded.load();
+        let known = self.cluster.as_ref().zip(loaded.followed.as_ref());
+        let known = known.map(|(cluster, followed)| cluster.readiness(followed));
+        checks.extend(known.map(|outcome| Check::new("cluster", outcome)));
         checks
     }
 }
@@ -509,12 +529,19 @@ fn is_custom(request: &AdmissionRequest<'_>) -> bool {
     known.is_none()
 }
 
-/// Something that a policy reads has not been listed yet.
-fn unknown() -> Refusal {
+/// Something that a policy reads is not known.
+fn unknown(lack: Lack) -> Refusal {
+    let message = match lack {
+        Lack::Unknown => "what the policies read of the cluster is not known yet",
+        Lack::TooLarge => {
+            "what the policies read of the cluster is more than there is memory for: raise \
+             `limits.cache`"
+        }
+    };
     Refusal {
         status: 503,
         reason: "ServiceUnavailable",
-        message: "what the policies read of the cluster is not known yet".to_owned(),
+        message: message.to_owned(),
     }
 }
 

@@ -14,6 +14,7 @@
 mod support;
 
 mod balancer;
+mod caches;
 mod follows;
 mod ha;
 mod kinds;

@@ -154,6 +154,10 @@ fn the_help_names_every_limit_with_its_default() {
             limits.reviews.body_bytes_in_flight >> 20
         ),
         format!("limits.timeout     {:?} ", limits.reviews.timeout),
+        format!(
+            "limits.cache       {}MiB ",
+            Config::default().cache_bytes >> 20
+        ),
         format!("shutdown.grace     {:?} ", Config::default().shutdown.grace),
         format!("shutdown.drain     {:?} ", Config::default().shutdown.drain),
     ] {

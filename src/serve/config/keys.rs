@@ -71,7 +71,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 28] = [
+pub(super) static KEYS: [Key; 29] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -163,6 +163,7 @@ pub(super) static KEYS: [Key; 28] = [
     key!("limits.timeout", timeout, |c, v| {
         c.limits.reviews.timeout = v;
     }),
+    key!("limits.cache", bytes, |c, v| c.cache_bytes = v),
     key!("shutdown.grace", duration, |c, v| c.shutdown.grace = v),
     key!("shutdown.drain", duration, |c, v| c.shutdown.drain = v),
 ];

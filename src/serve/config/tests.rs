@@ -66,6 +66,7 @@ limits:
   bodies: 2Mi
   concurrency: 3
   timeout: 5s
+  cache: 3MiB
 shutdown:
   grace: 0s
   drain: 10s
@@ -89,6 +90,7 @@ shutdown:
     assert_eq!(config.limits.reviews.body_bytes_in_flight, 2 * 1024 * 1024);
     assert_eq!(config.limits.reviews.concurrency, 3);
     assert_eq!(config.limits.reviews.timeout, Duration::from_secs(5));
+    assert_eq!(config.cache_bytes, 3 * 1024 * 1024);
     assert_eq!(config.shutdown.grace, Duration::ZERO);
     assert_eq!(config.shutdown.drain, Duration::from_secs(10));
 }

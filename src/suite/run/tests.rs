@@ -337,3 +337,5 @@ cases:
         "{coloured}"
     );
 }
+
+mod projected;
