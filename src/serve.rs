@@ -7,6 +7,7 @@ pub mod caches;
 mod certificate;
 pub mod config;
 mod dial;
+pub mod herald;
 pub mod policies;
 pub mod registration;
 mod reload;
@@ -36,6 +37,7 @@ use crate::webhook::review::Reviews;
 use crate::webhook::{admin, routes, tls};
 use certificate::Keeper;
 use config::{Certificates, Config, ShutdownConfig};
+use herald::Announcements;
 use reload::Reloader;
 use shutdown::{Signal, Signals};
 use steward::{Management, Steward};
@@ -50,6 +52,8 @@ pub struct Engine<A> {
     pub changes: Option<Watch>,
     /// What is published in the cluster besides, and also says when to reload.
     pub published: Option<Arc<Published>>,
+    /// What the server needs to tell the authors of what is published how it stands.
+    pub announcements: Option<Announcements>,
     /// Reads the policies again and swaps them; returns a summary for the log. An error says in one
     /// line what could not be taken over; that stays as it was. Called on a thread that may block,
     /// one call at a time.
@@ -156,6 +160,10 @@ impl Server {
             let place = (address, config.certs.clone());
             Steward::new(management, Arc::clone(&keeper), place, metrics.clone())
         });
+        if let Some(announcements) = engine.announcements {
+            let standing = steward.as_ref().map(|it| it.standing());
+            tasks.spawn(herald::announce(announcements, standing));
+        }
         let readiness = {
             let (stage, steward) = (observed_stage.clone(), steward.clone());
             move || {

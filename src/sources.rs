@@ -1,6 +1,7 @@
 //! The policies to work with, read from files and folders, or the built-in ones.
 
 pub mod files;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,56 @@ pub struct Texts {
     pub problems: Vec<Diagnostic>,
     /// Files and folders that are there and could not be read.
     pub unread: Vec<PathBuf>,
+    /// The objects of a cluster that some of the sources are in.
+    pub carriers: Vec<Arc<Carrier>>,
+}
+
+/// An object of a cluster that holds policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carrier {
+    /// The version of its kind.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace; `None` if it is in none.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// What distinguishes it from others of its name.
+    pub uid: String,
+    /// Its generation, or else its version, when the texts were last others.
+    pub version: String,
+    /// The texts in it.
+    pub sources: Vec<Arc<Source>>,
+    /// What is wrong with what is no text.
+    pub faults: Vec<String>,
+    /// Keys that are not named as files of policies.
+    pub passed_over: Vec<String>,
+}
+
+impl Carrier {
+    /// Says whether everything that counts is the same.
+    pub fn holds_the_same(&self, other: &Carrier) -> bool {
+        (&self.uid, &self.api_version) == (&other.uid, &other.api_version)
+            && self.sources == other.sources
+            && (&self.faults, &self.passed_over) == (&other.faults, &other.passed_over)
+    }
+
+    /// Returns how many bytes its texts take.
+    pub fn size_bytes(&self) -> usize {
+        let sources = self.sources.iter();
+        sources.map(|it| it.name().len() + it.text().len()).sum()
+    }
+}
+
+impl std::fmt::Display for Carrier {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Carrier { kind, name, .. } = self;
+        match &self.namespace {
+            Some(namespace) => write!(formatter, "{kind} {namespace}/{name}"),
+            None => write!(formatter, "{kind} {name}"),
+        }
+    }
 }
 
 /// Reads the texts of the policies at these paths, or of the built-in ones if there are none.
@@ -59,6 +110,7 @@ pub fn texts(paths: &[PathBuf]) -> Texts {
         sources,
         problems,
         unread,
+        carriers: Vec::new(),
     }
 }
 

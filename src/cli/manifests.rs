@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use super::{Exit, OverrideArgs, PolicyArgs, VersionArgs};
 use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
-use crate::serve::config::{self, Mode};
+use crate::serve::config::{self, ClusterPolicies, Mode};
 use crate::serve::registration::guards::holes;
 use crate::serve::registration::roles::{Management, Namespaces, Roles, roles};
 use crate::serve::registration::{Demand, Place, Target, empty_configurations};
@@ -62,6 +62,11 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE", value_parser = config::namespace)]
     policy_namespace: Option<String>,
 
+    /// Whether labelled admission policies of the cluster are policies for `serve --cluster-policies`;
+    /// what those read is not known here
+    #[arg(long, value_name = "labelled|none", value_parser = config::cluster_policies, default_value = "none")]
+    cluster_policies: ClusterPolicies,
+
     /// What violations lead to: enforce, or audit: then a webhook that does not answer denies nothing
     /// either
     #[arg(long, value_name = "enforce|audit", value_parser = config::mode, default_value = "enforce")]
@@ -111,6 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let namespaces = Namespaces {
         own: place.namespace.as_deref(),
         policies: args.policy_namespace.as_deref(),
+        cluster_policies: args.cluster_policies,
     };
     let Roles { objects, guessed } = roles(&set, namespaces, management);
     problems.extend(guessed.iter().map(|kind| {
@@ -127,7 +133,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let mut documents = objects;
     documents.extend(configurations);
-    super::print(&super::export::yaml(&documents)?);
+    super::print(&sources::write::yaml(&documents)?);
     Ok(Exit::Clean)
 }
 

@@ -12,14 +12,16 @@ use kube::Client;
 use super::{Exit, show};
 use crate::cluster::Cluster;
 use crate::cluster::connect::{ConnectError, connect};
-use crate::cluster::published::Published;
+use crate::cluster::published::{Published, Wanted};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
 use crate::serve::caches::Caches;
 use crate::serve::config::{
-    Certificates, ClusterChoice, Config, FILE_VARIABLE, Flags, Mode, resolve,
+    Certificates, ClusterChoice, ClusterPolicies, Config, FILE_VARIABLE, Flags, Mode, resolve,
 };
-use crate::serve::policies::Policies;
+use crate::serve::herald::Announcements;
+use crate::serve::policies::report::{Standing, TextState};
+use crate::serve::policies::{Policies, State};
 use crate::serve::shutdown::Signals;
 use crate::serve::steward::Management;
 use crate::serve::watch::{Source as Hints, Watch};
@@ -27,6 +29,7 @@ use crate::serve::{Ended, Engine, Reload, ServeError, Server};
 use crate::sources;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::policies::{Faulty, PolicyMetrics};
 use crate::webhook::limits::cores;
 
 /// A review in the repository that the built-in packs deny.
@@ -71,6 +74,7 @@ Configuration:
     --audit-warnings      PORTCULLIS_AUDIT_WARNINGS      auditWarnings
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
     --policy-namespace    PORTCULLIS_POLICY_NAMESPACE    policyNamespace
+    --cluster-policies    PORTCULLIS_CLUSTER_POLICIES    clusterPolicies  (labelled, none)
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
     --profile             PORTCULLIS_PROFILE             profile     (baseline, production, strict)
     --cluster             PORTCULLIS_CLUSTER             cluster     (auto, none)
@@ -158,6 +162,13 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE")]
     policy_namespace: Option<String>,
 
+    /// Besides, the ValidatingAdmissionPolicies and MutatingAdmissionPolicies of the cluster that have
+    /// the label portcullis.dev/policy, with their bindings. The API server enforces them, too; here
+    /// they are in /policies, in audit mode, and in one answer with all other violations. What only
+    /// Portcullis is to enforce goes into a ConfigMap [default: none]
+    #[arg(long, value_name = "labelled|none")]
+    cluster_policies: Option<String>,
+
     /// What expressions may use: what this version of Kubernetes and older ones know, 1.30 to 1.36
     /// [default: 1.36]
     #[arg(long, value_name = "VERSION")]
@@ -229,7 +240,8 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         [] => None,
         paths => Some(Watch::start(paths.to_vec(), Hints::Notifications).await),
     };
-    let mut metrics = Metrics::registry();
+    let (metrics, mut registry) = Metrics::registry();
+    let states = Arc::new(PolicyMetrics::register(&mut registry));
     let cluster = match cluster(config).await {
         Ok(cluster) => cluster,
         Err(problem) => {
@@ -238,35 +250,38 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
             return Ok(Exit::Unusable);
         }
     };
-    let needs_cluster = config.place().is_some() || config.policy_namespace.is_some();
+    let wanted = Wanted {
+        namespace: config.policy_namespace.clone(),
+        objects: config.cluster_policies == ClusterPolicies::Labelled,
+    };
+    let needs_cluster = config.place().is_some() || wanted != Wanted::default();
     if needs_cluster && cluster.is_none() {
-        let message = "`service`, `url` and `policyNamespace` need a cluster, and none was found";
+        let message = "`service`, `url`, `policyNamespace` and `clusterPolicies` need a cluster, and \
+                       none was found";
         let help = "name its kubeconfig with `--kubeconfig`, or leave them out";
         show(&[Diagnostic::error("serve/cluster", message).help(help)]);
         return Ok(Exit::Unusable);
     }
     let client = cluster.as_ref().map(|cluster| cluster.client());
-    let published = match (&config.policy_namespace, &client) {
-        (Some(namespace), Some(client)) => {
-            let published = Published::start(client.clone(), namespace.clone());
-            Some(Arc::new(published))
-        }
-        _ => None,
-    };
+    let published = client.as_ref();
+    let published = published.and_then(|client| Published::start(client, &wanted));
+    let published = published.map(Arc::new);
     let admission = tokio::task::block_in_place(|| policies(config, cluster, published.clone()));
-    metrics.1.register_collector(Box::new({
+    registry.register_collector(Box::new({
         let policies = Arc::clone(&admission);
         Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
     }));
     let overview = admission.overview();
+    show_states(&admission, &states);
     let engine = Engine {
-        reload: reload(&admission),
+        reload: reload(&admission, states),
+        announcements: announcements(&published, &client, &admission),
         management: client.and_then(|client| management(config, client, &admission)),
         admission,
         changes,
         published,
     };
-    let server = match Server::start(config, engine, metrics).await {
+    let server = match Server::start(config, engine, (metrics, registry)).await {
         Ok(server) => server,
         Err(problem) => {
             show(&[finding(&problem)]);
@@ -356,10 +371,13 @@ fn policies(
     let policies = Policies::load(
         Box::new(move || {
             let mut texts = sources::texts(&paths);
-            match published.as_ref().map(|it| (it, it.texts())) {
-                Some((_, Some(others))) => texts.sources.extend(others.iter().cloned()),
-                Some((published, None)) => texts.unread.push(published.origin()),
-                None => {}
+            if let Some(published) = &published {
+                let others = published.snapshot();
+                let sources = others.carriers.iter().flat_map(|it| &it.sources);
+                texts.sources.extend(sources.cloned());
+                texts.carriers = others.carriers;
+                texts.unread.extend(others.unread);
+                texts.problems.extend(others.problems);
             }
             texts
         }),
@@ -392,11 +410,66 @@ fn management(config: &Config, client: Client, policies: &Arc<Policies>) -> Opti
     })
 }
 
+/// Returns what the server needs to tell authors how their policies stand, if those are in the cluster.
+fn announcements(
+    published: &Option<Arc<Published>>,
+    client: &Option<Client>,
+    policies: &Arc<Policies>,
+) -> Option<Announcements> {
+    published.as_ref()?;
+    let reporting = Arc::clone(policies);
+    Some(Announcements {
+        client: client.clone()?,
+        report: Box::new(move || reporting.report()),
+        changes: policies.changes(),
+    })
+}
+
+/// Takes over into metrics how the policies stand.
+fn show_states(policies: &Policies, metrics: &PolicyMetrics) {
+    let states = policies.states();
+    let counted = |word, state| {
+        let states = states.iter().filter(|(_, _, it)| *it == state);
+        (word, states.count())
+    };
+    let report = policies.report();
+    // Of these no policy is known that could be in a state.
+    let is_unreadable = |it: &&TextState| it.standing == Standing::Failed && it.policies.is_empty();
+    let unreadable: Vec<&TextState> = report.texts.iter().filter(is_unreadable).collect();
+    let counts = [
+        counted("in_force", State::InForce),
+        counted("last_good", State::LastGood),
+        counted("faulty", State::Faulty),
+        counted("not_bound", State::NotBound),
+        counted("about_cluster", State::AboutCluster),
+        ("unreadable", unreadable.len()),
+    ];
+    let policies = states.iter().filter_map(|(policy, source, state)| {
+        let state = match state {
+            State::LastGood => "last_good",
+            State::Faulty => "faulty",
+            State::InForce | State::NotBound | State::AboutCluster => return None,
+        };
+        Some(Faulty {
+            policy: policy.clone(),
+            source: source.clone(),
+            state,
+        })
+    });
+    let texts = unreadable.iter().map(|text| Faulty {
+        policy: String::new(),
+        source: text.name.clone(),
+        state: "unreadable",
+    });
+    metrics.show(&counts, policies.chain(texts).collect());
+}
+
 /// Reloads the policies; a faulty one stays in force as it last was.
-fn reload(policies: &Arc<Policies>) -> Box<Reload> {
+fn reload(policies: &Arc<Policies>, states: Arc<PolicyMetrics>) -> Box<Reload> {
     let policies = Arc::clone(policies);
     Box::new(move || {
         policies.reload();
+        show_states(&policies, &states);
         let problems = policies.problems();
         if !problems.is_empty() {
             tracing::error!("policies have problems\n{problems}");
@@ -442,6 +515,7 @@ impl Args {
             ("mode", &self.mode),
             ("auditWarnings", &self.audit_warnings),
             ("policyNamespace", &self.policy_namespace),
+            ("clusterPolicies", &self.cluster_policies),
             ("kubernetesVersion", &self.kubernetes_version),
             ("profile", &self.profile),
             ("cluster", &self.cluster),

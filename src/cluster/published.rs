@@ -1,169 +1,236 @@
-//! Policies in ConfigMaps of one namespace, followed: those with the label `portcullis.dev/policy`.
+//! Policies that are published in the cluster, followed: what has the label `portcullis.dev/policy`.
 //!
-//! One namespace, because a policy decides for the whole cluster: who may write ConfigMaps there may
-//! write policies.
+//! ConfigMaps of one namespace, because a policy decides for the whole cluster: who may write ConfigMaps
+//! there may write policies. And the admission policies of `admissionregistration.k8s.io`, with the
+//! bindings that name them, which only those may write who may do so anyway.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod config_maps;
+mod follow;
+mod objects;
 
-use arc_swap::ArcSwapOption;
-use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::ConfigMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use kube::Client;
-use kube::api::Api;
-use kube::runtime::watcher::{self, Event, watcher};
+use rustc_hash::FxHashSet;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::secret::watch_problem;
-use crate::sources::is_policy;
-use crate::text::Source;
+use crate::diagnostics::Diagnostic;
+use crate::policy::model::PolicyKind;
+use crate::sources::Carrier;
+use follow::Kind;
 
 /// The label that says so; its value is the author's.
 pub const LABEL: &str = "portcullis.dev/policy";
-/// The first wait after a failure; doubled with each further one up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The texts of policies in ConfigMaps; dropping it ends it.
+/// What of a cluster holds policies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// The namespace of the ConfigMaps.
+    pub namespace: Option<String>,
+    /// Whether admission policies with the label are among it.
+    pub objects: bool,
+}
+
+/// The texts of policies in a cluster; dropping it ends it.
 pub struct Published {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What is published at one time.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The objects, in order.
+    pub carriers: Vec<Arc<Carrier>>,
+    /// What the names of all texts begin with that are not known yet.
+    pub unread: Vec<PathBuf>,
+    /// What is wrong besides.
+    pub problems: Vec<Diagnostic>,
 }
 
 struct Shared {
-    namespace: String,
-    /// `None` before the first list.
-    current: ArcSwapOption<Vec<Arc<Source>>>,
-    /// Why it is not up to date, if it is not.
-    problem: Mutex<Option<String>>,
+    shelves: Vec<Shelf>,
+    /// What is to be seen; changes as a whole.
+    visible: Mutex<Visible>,
     revision: watch::Sender<u64>,
+}
+
+/// What is followed of one kind.
+struct Shelf {
+    kind: Kind,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` before the first list.
+    entries: Option<Vec<Entry>>,
+    /// Whether the cluster serves the kind.
+    is_absent: bool,
+    /// Objects that are more than is taken.
+    left_out: usize,
+    /// Why it is not up to date, if it is not.
+    problem: Option<String>,
+}
+
+/// An object of a kind.
+#[derive(Clone)]
+struct Entry {
+    carrier: Arc<Carrier>,
+    /// The policy that a binding names.
+    names: Option<String>,
+}
+
+#[derive(Default, PartialEq)]
+struct Visible {
+    carriers: Vec<Arc<Carrier>>,
+    known: usize,
+    left_out: usize,
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Published {
-    /// Begins to follow the ConfigMaps of a namespace; must be called within a runtime.
-    pub fn start(client: Client, namespace: String) -> Self {
+    /// Begins to follow what is wanted; `None` if nothing is. Must be called within a runtime.
+    pub fn start(client: &Client, wanted: &Wanted) -> Option<Self> {
+        let config_maps = wanted.namespace.iter().cloned().map(config_maps::kind);
+        let objects = objects::kinds().into_iter().filter(|_| wanted.objects);
+        let shelves: Vec<Shelf> = config_maps.chain(objects).map(Shelf::new).collect();
+        if shelves.is_empty() {
+            return None;
+        }
+        let count = shelves.len();
         let shared = Arc::new(Shared {
-            namespace,
-            current: ArcSwapOption::empty(),
-            problem: Mutex::new(None),
+            shelves,
+            visible: Mutex::default(),
             revision: watch::Sender::new(0),
         });
-        let task = tokio::spawn(Arc::clone(&shared).keep(client));
-        Published { shared, task }
+        let follow = |at| tokio::spawn(Arc::clone(&shared).keep(at, client.clone()));
+        let tasks = (0..count).map(follow).collect();
+        Some(Published { shared, tasks })
     }
 
-    /// Returns the texts; `None` before they are known.
-    pub fn texts(&self) -> Option<Arc<Vec<Arc<Source>>>> {
-        self.shared.current.load_full()
+    /// Returns what is known.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot {
+            carriers: locked(&self.shared.visible).carriers.clone(),
+            ..Snapshot::default()
+        };
+        for shelf in &self.shared.shelves {
+            let state = locked(&shelf.state);
+            if state.entries.is_none() {
+                snapshot.unread.push(shelf.kind.origin());
+            }
+            snapshot.problems.extend(shelf.too_many(state.left_out));
+        }
+        snapshot
     }
 
-    /// Returns what the names of all texts begin with.
-    pub fn origin(&self) -> PathBuf {
-        Path::new("configmap").join(&self.shared.namespace)
+    /// Says whether everything was listed once.
+    pub fn is_known(&self) -> bool {
+        let mut shelves = self.shared.shelves.iter();
+        shelves.all(|it| locked(&it.state).entries.is_some())
     }
 
-    /// Returns a channel that says when other texts are there.
+    /// Returns a channel that says when something else is there.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.revision.subscribe()
     }
 
-    /// Says in a few words what is known, or why nothing is.
+    /// Says in a few words what is known, or why something is not.
     ///
     /// # Errors
-    /// Nothing has been listed yet.
+    /// Something has never been listed.
     pub fn state(&self) -> Result<String, String> {
-        let problem = self.shared.problem.lock();
-        let problem = problem.unwrap_or_else(PoisonError::into_inner);
-        let problem = problem.as_ref().map(|it| format!(" ({it})"));
-        let problem = problem.unwrap_or_default();
-        let namespace = &self.shared.namespace;
-        match &*self.shared.current.load() {
-            Some(texts) => Ok(format!(
-                "{} of ConfigMaps in `{namespace}`{problem}",
-                texts.len()
-            )),
-            None => Err(format!(
-                "those of ConfigMaps in `{namespace}` are not known yet{problem}"
-            )),
+        let states: Vec<_> = self.shared.shelves.iter().map(Shelf::words).collect();
+        let missing: Vec<&str> = states
+            .iter()
+            .filter_map(|it| it.as_ref().err().map(String::as_str))
+            .collect();
+        match missing.is_empty() {
+            true => Ok(states
+                .into_iter()
+                .filter_map(Result::ok)
+                .collect::<Vec<_>>()
+                .join("; ")),
+            false => Err(missing.join("; ")),
         }
     }
 }
 
 impl Shared {
-    async fn keep(self: Arc<Self>, client: Client) {
-        let api: Api<ConfigMap> = Api::namespaced(client, &self.namespace);
-        let mut events = std::pin::pin!(watcher(api, watcher::Config::default().labels(LABEL)));
-        let mut wait = FIRST_WAIT;
-        let mut maps: BTreeMap<String, Vec<Arc<Source>>> = BTreeMap::new();
-        let mut is_listing = true;
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    wait = FIRST_WAIT;
-                    self.say(None);
-                    match event {
-                        Event::Init => {
-                            maps.clear();
-                            is_listing = true;
-                        }
-                        Event::InitDone => is_listing = false,
-                        Event::InitApply(map) | Event::Apply(map) => {
-                            let name = map.metadata.name.clone().unwrap_or_default();
-                            maps.insert(name.clone(), self.read(&name, map));
-                        }
-                        Event::Delete(map) => {
-                            maps.remove(&map.metadata.name.unwrap_or_default());
-                        }
-                    }
-                    if !is_listing {
-                        self.publish(&maps);
-                    }
+    /// Shows what is known, if it is something else: of the bindings those that name a policy.
+    fn show(&self) {
+        let mut visible = locked(&self.visible);
+        let mut next = Visible::default();
+        let mut names: FxHashSet<(PolicyKind, String)> = FxHashSet::default();
+        // The kinds of policies come before those of their bindings.
+        for shelf in &self.shelves {
+            let state = locked(&shelf.state);
+            next.left_out += state.left_out;
+            let Some(entries) = &state.entries else {
+                continue;
+            };
+            next.known += 1;
+            for Entry { carrier, names: of } in entries {
+                if let (Some(kind), Some(of)) = (shelf.kind.binds, of)
+                    && !names.contains(&(kind, of.clone()))
+                {
+                    continue;
                 }
-                Err(problem) => {
-                    let problem = watch_problem(&problem);
-                    tracing::warn!("policies in ConfigMaps are not followed: {problem}");
-                    self.say(Some(problem));
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                if let Some(kind) = shelf.kind.holds {
+                    names.insert((kind, carrier.name.clone()));
                 }
+                next.carriers.push(Arc::clone(carrier));
             }
         }
-    }
-
-    /// Each key that is named as a file of policies is one.
-    fn read(&self, name: &str, map: ConfigMap) -> Vec<Arc<Source>> {
-        let data = map.data.unwrap_or_default().into_iter();
-        let policies = data.filter(|(key, _)| is_policy(Path::new(key)));
-        let read = |(key, text): (String, String)| {
-            let origin = format!("configmap/{}/{name}/{key}", self.namespace);
-            Source::new(origin, text)
-        };
-        policies.map(read).collect()
-    }
-
-    fn publish(&self, maps: &BTreeMap<String, Vec<Arc<Source>>>) {
-        let texts: Vec<Arc<Source>> = maps.values().flatten().cloned().collect();
-        let same = |a: &Arc<Source>, b: &Arc<Source>| a.name() == b.name() && a.text() == b.text();
-        if let Some(current) = &*self.current.load()
-            && current.len() == texts.len()
-            && current.iter().zip(&texts).all(|(a, b)| same(a, b))
-        {
-            return;
+        if *visible != next {
+            *visible = next;
+            self.revision.send_modify(|revision| *revision += 1);
         }
-        self.current.store(Some(Arc::new(texts)));
-        self.revision.send_modify(|revision| *revision += 1);
-    }
-
-    fn say(&self, problem: Option<String>) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 }
+
+impl Shelf {
+    fn new(kind: Kind) -> Self {
+        Shelf {
+            kind,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Says in a few words what is known, or why nothing is.
+    fn words(&self) -> Result<String, String> {
+        let state = locked(&self.state);
+        let problem = state.problem.as_ref().map(|it| format!(" ({it})"));
+        let problem = problem.unwrap_or_default();
+        let what = &self.kind.words;
+        match &state.entries {
+            Some(_) if state.is_absent => Ok(format!("{what} are not served{problem}")),
+            Some(entries) => Ok(format!("{} {what}{problem}", entries.len())),
+            None => Err(format!("{what} are not known yet{problem}")),
+        }
+    }
+
+    /// The finding about what is more than is taken.
+    fn too_many(&self, left_out: usize) -> Option<Diagnostic> {
+        let what = &self.kind.words;
+        let message = format!("{left_out} of {what} are more than is taken, and not in force");
+        let problem = Diagnostic::error("published/too-many", message);
+        let help = "of each kind 10,000 objects are read, and 64 MiB";
+        (left_out > 0).then(|| problem.help(help))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

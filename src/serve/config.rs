@@ -54,6 +54,8 @@ pub struct Config {
     pub policies: Vec<PathBuf>,
     /// The namespace whose ConfigMaps hold policies, too.
     pub policy_namespace: Option<String>,
+    /// Which admission policies of the cluster are policies here, too.
+    pub cluster_policies: ClusterPolicies,
     /// What expressions may use.
     pub kubernetes_version: KubernetesVersion,
     /// What is said of policies that somebody else wrote.
@@ -119,6 +121,14 @@ pub fn mode(text: &str) -> Result<Mode, String> {
     keys::mode(text)
 }
 
+/// Reads which admission policies of a cluster are meant.
+///
+/// # Errors
+/// There is no such choice.
+pub fn cluster_policies(text: &str) -> Result<ClusterPolicies, String> {
+    keys::cluster_policies(text)
+}
+
 /// What a violation leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -137,6 +147,16 @@ pub enum ClusterChoice {
     Auto,
     /// No.
     None,
+}
+
+/// Which admission policies of a cluster are policies here, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClusterPolicies {
+    /// None: only the API server enforces them.
+    #[default]
+    None,
+    /// Those with the label `portcullis.dev/policy`: the API server enforces them as well.
+    Labelled,
 }
 
 /// How the server ends.
@@ -175,6 +195,7 @@ impl Default for Config {
             audit_warnings: true,
             policies: Vec::new(),
             policy_namespace: None,
+            cluster_policies: ClusterPolicies::default(),
             kubernetes_version: KubernetesVersion::default(),
             overrides: Overrides::default(),
             cluster: ClusterChoice::default(),
@@ -387,6 +408,14 @@ impl Resolution {
             _ if config.policy_namespace.is_some() && config.cluster == ClusterChoice::None => {
                 Some((
                     "`policyNamespace` names ConfigMaps of a cluster, but `cluster` is `none`",
+                    "leave one of them out",
+                ))
+            }
+            _ if config.cluster_policies == ClusterPolicies::Labelled
+                && config.cluster == ClusterChoice::None =>
+            {
+                Some((
+                    "`clusterPolicies` are those of a cluster, but `cluster` is `none`",
                     "leave one of them out",
                 ))
             }

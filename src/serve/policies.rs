@@ -1,5 +1,7 @@
 //! The policies the server applies, and the answers they give: one immutable set, swapped whole.
 
+pub mod report;
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +38,7 @@ use crate::serve::registration::Demand;
 use crate::sources::{self, Texts};
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
 use crate::webhook::permits;
+use report::{Report, Written};
 
 /// Reads the texts of the policies.
 pub type Load = dyn Fn() -> Texts + Send + Sync;
@@ -77,6 +80,7 @@ struct Loaded {
     /// Policies in force as they were before, because what is written is faulty.
     kept: Vec<String>,
     problems: Vec<Diagnostic>,
+    report: Arc<Report>,
     /// Whether every source could be read, this time or once before: then what is not there was taken
     /// away.
     was_whole: bool,
@@ -128,12 +132,19 @@ impl Policies {
             faulty.contains(source) || is_unread(source)
         });
         problems.extend(built.diagnostics);
+        let was_whole = previous.was_whole || texts.unread.is_empty();
+        let written = Written {
+            sources: texts.sources,
+            unread: texts.unread,
+            carriers: texts.carriers,
+        };
         let loaded = Loaded {
             followed: self.follow(&built.set, previous.followed.as_ref()),
+            report: Arc::new(Report::of(written, &built.set, &problems)),
             set: built.set,
             kept: built.kept,
             problems,
-            was_whole: previous.was_whole || texts.unread.is_empty(),
+            was_whole,
         };
         self.loaded.store(Arc::new(loaded));
         self.revision.send_modify(|revision| *revision += 1);
@@ -142,6 +153,23 @@ impl Policies {
     /// Returns a channel that says when other policies are in force.
     pub fn changes(&self) -> channel::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// Returns how each text stands, and each object that policies are in.
+    pub fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.loaded.load().report)
+    }
+
+    /// Returns the state of every policy, after its name and that of its text.
+    pub fn states(&self) -> Vec<(String, String, State)> {
+        let loaded = self.loaded.load();
+        let states = loaded.states();
+        let named = states.map(|(policy, state, _)| {
+            let read = &policy.policy;
+            let source = read.origin.source.name().to_owned();
+            (read.name.clone(), source, state)
+        });
+        named.collect()
     }
 
     /// Returns what the policies in force ask to be called for; `None` as long as some source could
@@ -274,7 +302,8 @@ impl Loaded {
         summary
     }
 
-    fn describe_all(&self) -> Vec<Value> {
+    /// Returns every policy with its state and its bindings.
+    fn states(&self) -> impl Iterator<Item = (&Arc<CompiledPolicy>, State, Vec<&Binding>)> {
         let mut bindings: FxHashMap<&str, Vec<&Binding>> = FxHashMap::default();
         for binding in self.set.bindings() {
             bindings
@@ -283,12 +312,39 @@ impl Loaded {
                 .push(binding);
         }
         let kept: FxHashSet<&str> = self.kept.iter().map(String::as_str).collect();
-        let describe = |policy: &Arc<CompiledPolicy>| {
-            let name = policy.policy.name.as_str();
-            let bindings = bindings.get(name).map_or(&[] as &[_], Vec::as_slice);
-            describe(policy, bindings, kept.contains(name))
-        };
-        self.set.policies().iter().map(describe).collect()
+        self.set.policies().iter().map(move |policy| {
+            let read = &policy.policy;
+            let bindings = bindings.get(read.name.as_str()).into_iter().flatten();
+            let bindings: Vec<&Binding> = bindings
+                .copied()
+                .filter(|binding| binding.kind == read.kind)
+                .collect();
+            let state = match (policy.is_faulty(), bindings.is_empty()) {
+                _ if kept.contains(read.name.as_str()) => State::LastGood,
+                (false, _) if read.scope == PolicyScope::Cluster => State::AboutCluster,
+                (true, _) => State::Faulty,
+                (false, true) => State::NotBound,
+                (false, false) => State::InForce,
+            };
+            (policy, state, bindings)
+        })
+    }
+
+    fn describe_all(&self) -> Vec<Value> {
+        let states = self.states();
+        let described = states.map(|(policy, state, bindings)| {
+            let mut described = describe(policy, &bindings, state);
+            let (kind, name) = (policy.policy.kind, &policy.policy.name);
+            let source = policy.policy.origin.source.name();
+            if let Some(fields) = described.as_object_mut() {
+                let object = self.report.object_of(source);
+                fields.insert("object".to_owned(), json!(object));
+                let faults = self.report.faults_of(kind, name);
+                fields.insert("faults".to_owned(), faults);
+            }
+            described
+        });
+        described.collect()
     }
 }
 
@@ -318,11 +374,38 @@ fn first_words(description: &str) -> String {
     shown
 }
 
-fn describe(policy: &CompiledPolicy, bindings: &[&Binding], is_kept: bool) -> Value {
+/// How a policy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// As it is written.
+    InForce,
+    /// As it was before; what is written is faulty.
+    LastGood,
+    /// It is faulty, and its failure policy decides.
+    Faulty,
+    /// No binding names it.
+    NotBound,
+    /// No request is decided by it.
+    AboutCluster,
+}
+
+impl State {
+    /// Returns the words that are shown.
+    pub fn words(self) -> &'static str {
+        match self {
+            State::InForce => "in force",
+            State::LastGood => "last good version",
+            State::Faulty => "faulty",
+            State::NotBound => "not bound",
+            State::AboutCluster => "not about requests",
+        }
+    }
+}
+
+fn describe(policy: &CompiledPolicy, bindings: &[&Binding], state: State) -> Value {
     let read = &policy.policy;
     let bindings: Vec<Value> = bindings
         .iter()
-        .filter(|binding| binding.kind == read.kind)
         .map(|binding| {
             let actions: Vec<&str> = binding
                 .validation_actions
@@ -332,20 +415,13 @@ fn describe(policy: &CompiledPolicy, bindings: &[&Binding], is_kept: bool) -> Va
             json!({ "name": binding.name, "validationActions": actions })
         })
         .collect();
-    let state = match (policy.is_faulty(), bindings.is_empty()) {
-        _ if is_kept => "last good version",
-        (false, _) if read.scope == PolicyScope::Cluster => "not about requests",
-        (true, _) => "faulty",
-        (false, true) => "not bound",
-        (false, false) => "in force",
-    };
     json!({
         "name": read.name,
         "kind": match read.kind {
             PolicyKind::Validating => "validating",
             PolicyKind::Mutating => "mutating",
         },
-        "state": state,
+        "state": state.words(),
         "source": read.origin.source.name(),
         "description": read.about.description,
         "severity": read.about.severity.as_str(),
@@ -454,6 +530,7 @@ impl Admission for Policies {
         json!({
             "mode": if self.mode.is_audit() { "audit" } else { "enforce" },
             "policies": loaded.describe_all(),
+            "sources": loaded.report.describe(),
             "problems": serde_json::from_str::<Value>(&problems).unwrap_or_default(),
         })
     }

@@ -64,8 +64,8 @@ impl Reloader {
         published: Option<Arc<Published>>,
     ) {
         let mut revisions = published.as_ref().map(|it| it.changes());
-        if let (Some(published), Some(revisions)) = (&published, &mut revisions)
-            && published.texts().is_some()
+        if let Some(revisions) = &mut revisions
+            && *revisions.borrow() > 0
         {
             revisions.mark_changed();
         }
@@ -78,7 +78,7 @@ impl Reloader {
                 },
                 () = revised(&mut revisions) => {}
             }
-            let is_listed = published.as_ref().is_some_and(|it| it.texts().is_some());
+            let is_listed = published.as_ref().is_some_and(|it| it.is_known());
             let reloader = Arc::clone(&self);
             let outcome = tokio::task::spawn_blocking(move || (reloader.reload)()).await;
             // A reload that panicked has swapped nothing.

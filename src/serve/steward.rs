@@ -66,6 +66,8 @@ pub(super) struct Steward {
     certs: Certificates,
     terms: Terms,
     metrics: Metrics,
+    /// Who holds the Lease.
+    standing: watch::Sender<Standing>,
     /// A word about what it does, or why it cannot.
     state: ArcSwap<Result<String, String>>,
 }
@@ -104,6 +106,7 @@ impl Steward {
             certs,
             terms,
             metrics,
+            standing: watch::Sender::new(Standing::Unasked),
             state: ArcSwap::from_pointee(Ok("the lease is looked for".to_owned())),
         })
     }
@@ -117,11 +120,15 @@ impl Steward {
         Check::new("registration", Ok(word))
     }
 
+    /// Returns a channel that says who holds the Lease.
+    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
     /// Works until the server leaves, then lets another replica go on.
     pub(super) async fn run(self: Arc<Self>, mut stage: watch::Receiver<Stage>) {
         let client = self.management.client.clone();
         let (found, seen) = watch::channel(Found::Unread);
-        let (standing, known) = watch::channel(Standing::Unasked);
         let lease = ObjectName {
             namespace: self.management.namespace.clone(),
             name: NAME.to_owned(),
@@ -136,9 +143,9 @@ impl Steward {
         };
         tokio::select! {
             () = follow => {}
-            () = candidate.run(&standing) => {}
+            () = candidate.run(&self.standing) => {}
             () = self.serve(seen.clone()) => {}
-            () = self.work(seen, known) => {}
+            () = self.work(seen, self.standing()) => {}
             () = reached(&mut stage, Stage::Leaving) => {}
         }
         candidate.release().await;

@@ -170,7 +170,8 @@ async fn the_program_manages_itself_in_the_rights_of_the_chart() {
 async fn config_maps_of_the_namespace_that_is_named_hold_policies() {
     let world = World::start().await;
     make_namespace(&world.admin, "policies").await;
-    let set = ["--create-namespace", "--set", "policies.namespace=policies"];
+    let set = "policies.namespace=policies,policies.cluster=labelled";
+    let set = ["--create-namespace", "--set", set];
     let install = ["install", RELEASE, "portcullis"].into_iter().chain(set);
     world.helm(&install.collect::<Vec<_>>()).await;
     let program = world.launch("published").start().await;
@@ -203,7 +204,12 @@ async fn config_maps_of_the_namespace_that_is_named_hold_policies() {
 fn the_roles_of_the_chart_are_those_of_the_program() {
     let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .args(["manifests", "--service", &service()])
-        .args(["--policy-namespace", "policies"])
+        .args([
+            "--policy-namespace",
+            "policies",
+            "--cluster-policies",
+            "labelled",
+        ])
         .output()
         .unwrap();
     let printed = documents(&String::from_utf8(output.stdout).unwrap());
@@ -238,7 +244,10 @@ async fn every_right_of_the_chart_is_used_and_none_is_missing() {
         "data": {"mine.cel": MINE},
     });
     apply(&world.admin, &policy).await.unwrap();
-    let set = "policies.namespace=policies,rbac.authorizer=true";
+    for broken in broken() {
+        apply(&world.admin, &broken).await.unwrap();
+    }
+    let set = "policies.namespace=policies,policies.cluster=labelled,rbac.authorizer=true";
     world
         .helm(&[
             "install",
@@ -256,6 +265,33 @@ async fn every_right_of_the_chart_is_used_and_none_is_missing() {
     let begin = async |world: &mut World| first_days(world).await;
     let program = live(&mut world, |it| &it.server, rights, begin).await;
     program.stop().await;
+}
+
+/// What authors are told of: a ConfigMap without a policy, and a policy of the name of a built-in one.
+fn broken() -> [Value; 2] {
+    let labels = json!({"portcullis.dev/policy": ""});
+    [
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "broken", "namespace": "policies", "labels": labels},
+            "data": {"policy": "true"},
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": "meshery-replicas", "labels": labels},
+            "spec": {
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": ["endpoints"],
+                }]},
+                "validations": [{"expression": "true"}],
+            },
+        }),
+    ]
 }
 
 async fn first_days(world: &World) -> Process {

@@ -21,6 +21,7 @@ mod kinds;
 #[cfg(not(debug_assertions))]
 mod latency;
 mod manages;
+mod published;
 mod rights;
 mod service;
 

@@ -1,7 +1,9 @@
 //! The roles that `manifests` prints are what `serve` needs, to the verb: nothing more is granted, and
 //! nothing is refused, in the whole life of two replicas.
 
-use serde_json::json;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
+use serde_json::{Value, json};
 
 use super::follows::definition;
 use super::manages::{NAMES, World, manifests, named};
@@ -21,6 +23,19 @@ const ACCOUNTS: &str = "// ---
 cluster.list('apps/v1', 'Deployment', request.namespace).size()
   <= cluster.list('example.org/v1', 'Limit', '').size()
 ";
+
+/// A policy of the name of one in a file.
+const NAMED_TWICE: &str = r#"{
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": "room", "labels": {"portcullis.dev/policy": ""}},
+    "spec": {"matchConstraints": {"resourceRules": [{
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": ["endpoints"]
+    }]}}
+}"#;
 
 fn with_params() -> String {
     let spec = json!({
@@ -46,9 +61,14 @@ async fn every_right_is_used_and_none_is_missing() {
     let policies = [("room.cel", ACCOUNTS), ("params.yaml", &*with_params)];
     let (own, published) = (
         ["--service", "policy/portcullis"],
-        ["--policy-namespace", "prod"],
+        [
+            "--policy-namespace",
+            "prod",
+            "--cluster-policies",
+            "labelled",
+        ],
     );
-    let objects = manifests(&policies, &[own, published].concat());
+    let objects = manifests(&policies, &[&own[..], &published[..]].concat());
     let (user, rights) = (account("policy", "portcullis"), granted(&objects));
     let mut world = World::start_with(&[&objects[..], &[definition()]].concat()).await;
     apply(&world.admin, &settings("prod", "web-")).await;
@@ -108,6 +128,24 @@ async fn whole_life(world: &mut World, policies: &[(&str, &str)], args: &[&str])
     world
         .until(&forbidden, "it is not called `forbidden`")
         .await;
+
+    // Their authors are told what is wrong with them: one cannot be read, one has the name of another.
+    let mut broken = published;
+    broken["data"]["secrets.cel"] = json!("// @require\n");
+    apply(&world.admin, &broken).await;
+    let mut labelled: Value = serde_json::from_str(NAMED_TWICE).unwrap();
+    labelled["spec"]["validations"] = json!([{"expression": "true"}]);
+    apply(&world.admin, &labelled).await;
+    for namespace in ["prod", "default"] {
+        let api: Api<Event> = Api::namespaced(world.admin.clone(), namespace);
+        eventually(&format!("an event in `{namespace}`"), || async {
+            let events = api.list(&ListParams::default()).await.unwrap();
+            let ours =
+                |it: &Event| it.reporting_controller.as_deref() == Some("portcullis.dev/policies");
+            events.items.iter().any(ours).then_some(())
+        })
+        .await;
+    }
 
     // The certificate is followed by the next.
     for key in ["ca.crt", "tls.crt"] {

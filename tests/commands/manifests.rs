@@ -85,10 +85,30 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
     let role = roles
         .find(|it| it["metadata"]["namespace"] == "rules")
         .unwrap();
-    assert_eq!(
-        role["rules"],
-        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}])
+    let events =
+        json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]});
+    let configmaps =
+        json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]});
+    assert_eq!(role["rules"], json!([configmaps, events]));
+    // What is in no namespace has its events in `default`.
+    let line = "manifests --policies p --service policy/portcullis --cluster-policies labelled";
+    let (objects, _) = printed(&folder, line);
+    let mut roles = objects.iter().filter(|it| it["kind"] == "Role");
+    let role = roles.find(|it| it["metadata"]["namespace"] == "default");
+    assert_eq!(role.unwrap()["rules"], json!([events]));
+    let rules = of_kind(&objects, "ClusterRole")["rules"].to_string();
+    assert!(
+        rules.contains("validatingadmissionpolicybindings"),
+        "{rules}"
     );
+    let one = format!("{line} --policy-namespace default");
+    let (objects, _) = printed(&folder, &one);
+    let roles: Vec<&Value> = objects
+        .iter()
+        .filter(|it| it["kind"] == "Role" && it["metadata"]["name"] == "portcullis-policies")
+        .map(|it| &it["rules"])
+        .collect();
+    assert_eq!(roles, [&json!([configmaps, events])]);
     assert!(
         said.contains("the resource of the kind `Limit` of `example.org/v1` is a guess"),
         "{said}"

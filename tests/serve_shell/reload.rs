@@ -237,6 +237,7 @@ async fn a_certificate_that_cannot_be_served_stops_the_start() {
         reload: Box::new(|| Ok(String::new())),
         management: None,
         published: None,
+        announcements: None,
     };
     let telemetry = portcullis::telemetry::metrics::Metrics::registry();
     let problem = portcullis::serve::Server::start(&config, engine, telemetry)

@@ -59,6 +59,7 @@ impl Harness {
             reload: reload(Arc::clone(&admission), config.policies.clone()),
             management: None,
             published: None,
+            announcements: None,
         };
         let server = Server::start(&config, engine, Metrics::registry())
             .await

@@ -94,6 +94,9 @@ policies:
 {{- with .Values.policies.namespace }}
 policyNamespace: {{ . }}
 {{- end }}
+{{- if ne .Values.policies.cluster "none" }}
+clusterPolicies: {{ .Values.policies.cluster }}
+{{- end }}
 {{- with .Values.policies.packs }}
 packs:
   {{- toYaml . | nindent 2 }}

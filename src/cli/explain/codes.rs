@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 33] = [
+pub(super) const CODES: [(&str, &str); 34] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -114,6 +114,10 @@ pub(super) const CODES: [(&str, &str); 33] = [
     (
         "manifests/guessed-resource",
         "A policy reads a kind that is not Kubernetes' own; its resource in a role is a guess.",
+    ),
+    (
+        "published/too-many",
+        "More policies are published in the cluster than are read of a kind; the others are not in force.",
     ),
     (
         "registration/never-called",

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::values::{address, amount, bytes, duration, duration_above_zero, one_of, url};
-use super::{Certificates, ClusterChoice, Config, Mode, VARIABLE_PREFIX};
+use super::{Certificates, ClusterChoice, ClusterPolicies, Config, Mode, VARIABLE_PREFIX};
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::{self, ObjectName};
 use crate::policy::overrides::Profile;
@@ -71,7 +71,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 29] = [
+pub(super) static KEYS: [Key; 30] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -115,6 +115,14 @@ pub(super) static KEYS: [Key; 29] = [
         namespace,
         |c, v| {
             c.policy_namespace = Some(v);
+        }
+    ),
+    key!(
+        "clusterPolicies",
+        Some("cluster-policies"),
+        cluster_policies,
+        |c, v| {
+            c.cluster_policies = v;
         }
     ),
     key!(
@@ -212,6 +220,14 @@ fn cluster(text: &str) -> Result<ClusterChoice, String> {
         "auto" => Ok(ClusterChoice::Auto),
         "none" => Ok(ClusterChoice::None),
         _ => Err(one_of(text, &["auto", "none"])),
+    }
+}
+
+pub(super) fn cluster_policies(text: &str) -> Result<ClusterPolicies, String> {
+    match text {
+        "labelled" => Ok(ClusterPolicies::Labelled),
+        "none" => Ok(ClusterPolicies::None),
+        _ => Err(one_of(text, &["labelled", "none"])),
     }
 }
 

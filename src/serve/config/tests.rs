@@ -54,6 +54,7 @@ adminListen: '[::1]:9091'
 certs: /certs
 mode: audit
 policies: [packs, /elsewhere/a.cel]
+clusterPolicies: labelled
 kubernetesVersion: 1.30
 log: {level: 'warn,portcullis=debug', format: json}
 limits:
@@ -73,6 +74,7 @@ shutdown:
 ",
     );
     assert_eq!(summary(&findings), Vec::<String>::new());
+    assert_eq!(config.cluster_policies, ClusterPolicies::Labelled);
     assert_eq!(config.listen, "0.0.0.0:443".parse().unwrap());
     assert_eq!(config.admin_listen, "[::1]:9091".parse().unwrap());
     assert_eq!(config.certs, Certificates::Mounted("/certs".into()));

@@ -4,14 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::super::config::ClusterPolicies;
 use super::{CERTS_SECRET, NAME, labels, with};
 use crate::admission::resources::Resources;
 use crate::policy::model::{ParamKind, PolicyScope};
 use crate::policy::set::PolicySet;
+use crate::serve::herald::CLUSTER_NAMESPACE;
 use crate::serve::policies::kinds;
 
-/// The name of the role for ConfigMaps with policies.
+/// The name of the roles for policies that are published in the cluster.
 const POLICIES: &str = "portcullis-policies";
+
+/// What labelled policies and what binds them are.
+const POLICY_RESOURCES: [&str; 4] = [
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+];
 
 /// Who writes webhook configurations and certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +41,15 @@ pub struct Roles {
     pub guessed: Vec<ParamKind>,
 }
 
-/// The namespaces that roles are about.
+/// The namespaces that roles are about, and where policies are.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Namespaces<'n> {
     /// Where the server runs; its account is there.
     pub own: Option<&'n str>,
     /// Where ConfigMaps hold policies, too.
     pub policies: Option<&'n str>,
+    /// Whether labelled policies of the cluster are policies here.
+    pub cluster_policies: ClusterPolicies,
 }
 
 /// Returns roles that allow what the server does for these policies, verb for verb, bound to the
@@ -52,6 +64,14 @@ pub fn roles(set: &PolicySet, namespaces: Namespaces<'_>, management: Management
             "verbs": ["patch"],
         }));
     }
+    let is_labelled = namespaces.cluster_policies == ClusterPolicies::Labelled;
+    if is_labelled {
+        rules.push(json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": POLICY_RESOURCES,
+            "verbs": ["list", "watch"],
+        }));
+    }
     let mut objects = vec![role("ClusterRole", (NAME, None), rules)];
     if let Some(own) = namespaces.own {
         objects.push(binding("ClusterRole", (NAME, None), own));
@@ -59,11 +79,19 @@ pub fn roles(set: &PolicySet, namespaces: Namespaces<'_>, management: Management
             objects.push(role("Role", (NAME, Some(own)), own_objects()));
             objects.push(binding("Role", (NAME, Some(own)), own));
         }
-        if let Some(policies) = namespaces.policies {
-            let rule =
+        let labelled = is_labelled.then_some(CLUSTER_NAMESPACE);
+        // One role, where both are in one namespace.
+        for namespace in BTreeSet::from_iter(namespaces.policies.into_iter().chain(labelled)) {
+            let read =
                 json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]});
-            let name = (POLICIES, Some(policies));
-            objects.push(role("Role", name, vec![rule]));
+            let tell = json!({
+                "apiGroups": ["events.k8s.io"],
+                "resources": ["events"],
+                "verbs": ["create"],
+            });
+            let read = (namespaces.policies == Some(namespace)).then_some(read);
+            let name = (POLICIES, Some(namespace));
+            objects.push(role("Role", name, read.into_iter().chain([tell]).collect()));
             objects.push(binding("Role", name, own));
         }
     }
