@@ -1,6 +1,7 @@
 //! A real API server: etcd and kube-apiserver as child processes on loopback, in a folder of their own.
 //!
-//! The programs are in `$KUBEBUILDER_ASSETS`, or where `tests/kube-apiserver/build` puts them.
+//! The programs are in `$KUBEBUILDER_ASSETS`, or where `tests/kube-apiserver/build` puts them; of the
+//! current version of Kubernetes, or, with `PORTCULLIS_TEST_KUBERNETES=1.32`, of that one.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -16,8 +17,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// The version that `tests/kube-apiserver/go.mod` names.
-const VERSION: &str = "v1.36.2";
+/// What is built, by the variable that chooses: the current version, and the oldest that is tried.
+const MODULES: [(&str, &str); 2] = [
+    ("", include_str!("../kube-apiserver/go.mod")),
+    ("1.32", include_str!("../kube-apiserver/1.32/go.mod")),
+];
+/// The variable.
+const CHOICE: &str = "PORTCULLIS_TEST_KUBERNETES";
 /// How long a start may take; generous, for machines that are busy.
 const START: Duration = Duration::from_secs(120);
 
@@ -27,6 +33,15 @@ kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata, userGroups: ['system:serviceaccounts']}, {level: None}]
 ";
+
+/// How the API server reaches what is in the cluster, as in one whose nodes have a network of their own.
+const EGRESS: &str = "apiVersion: apiserver.k8s.io/v1beta1
+kind: EgressSelectorConfiguration
+egressSelections:
+- name: cluster
+  connection: {proxyProtocol: HTTPConnect, transport: {uds: {udsName: 'SOCKET'}}}
+";
+const EGRESS_FILE: &str = "egress";
 
 /// A running API server. Dropping it ends it, and its data is gone.
 pub(crate) struct ApiServer {
@@ -52,6 +67,11 @@ impl Drop for Running {
 impl ApiServer {
     /// Starts one; returns once it is ready.
     pub(crate) async fn start() -> Self {
+        ApiServer::start_in(None).await
+    }
+
+    /// Starts one that asks for its connections to webhooks at a socket, by HTTP's CONNECT.
+    pub(crate) async fn start_in(network: Option<&Path>) -> Self {
         let programs = programs();
         let folder = TempDir::new().unwrap();
         let [port, etcd_port, peer_port] = free_ports();
@@ -60,10 +80,18 @@ impl ApiServer {
         let tokens = "admin-token,admin,1,system:masters\njane-token,jane,2,developers\n\
                       portcullis-token,system:serviceaccount:policy:portcullis,3,\
                       \"system:serviceaccounts,system:serviceaccounts:policy\"\n\
+                      first-token,system:serviceaccount:gate-a:first.gate-a,5,\
+                      \"system:serviceaccounts,system:serviceaccounts:gate-a\"\n\
+                      second-token,system:serviceaccount:gate-b:second.gate-b,6,\
+                      \"system:serviceaccounts,system:serviceaccounts:gate-b\"\n\
                       release-token,system:serviceaccount:portcullis-system:portcullis,4,\
                       \"system:serviceaccounts,system:serviceaccounts:portcullis-system\"\n";
         fs::write(folder.path().join("tokens"), tokens).unwrap();
         fs::write(folder.path().join("audit"), AUDIT).unwrap();
+        if let Some(socket) = network {
+            let text = EGRESS.replace("SOCKET", socket.to_str().unwrap());
+            fs::write(folder.path().join(EGRESS_FILE), text).unwrap();
+        }
         let mut etcd = Command::new(programs.join("etcd"));
         let (client, peer) = (address(etcd_port), address(peer_port));
         etcd.arg("--data-dir")
@@ -121,6 +149,9 @@ impl ApiServer {
                 // Nothing else has its lease here.
                 "--endpoint-reconciler-type=none",
             ]);
+        if folder.join(EGRESS_FILE).is_file() {
+            server.arg(file("egress-selector-config-file", EGRESS_FILE));
+        }
         self.server = Some(run(server, folder, "kube-apiserver"));
         let client = self.client("admin").await;
         let deadline = Instant::now() + START;
@@ -208,22 +239,33 @@ fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
 }
 
 fn programs() -> PathBuf {
+    let choice = std::env::var(CHOICE).unwrap_or_default();
     let folder = match std::env::var_os("KUBEBUILDER_ASSETS") {
         Some(folder) => PathBuf::from(folder),
         None => {
             let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
             let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
             let cache = cache.unwrap_or_else(|| home().join(".cache"));
-            cache.join("portcullis/kubernetes").join(VERSION)
+            cache.join("portcullis/kubernetes").join(version(&choice))
         }
     };
     for program in ["etcd", "kube-apiserver"] {
         assert!(
             folder.join(program).is_file(),
-            "there is no {program} in {}: run tests/kube-apiserver/build, or name a folder that has it \
-             in KUBEBUILDER_ASSETS",
+            "there is no {program} in {}: run `tests/kube-apiserver/build {choice}`, or name a folder that \
+             has it in KUBEBUILDER_ASSETS",
             folder.display()
         );
     }
     folder
+}
+
+/// Returns the version of Kubernetes that is chosen.
+fn version(choice: &str) -> &'static str {
+    let chosen = MODULES.iter().find(|(name, _)| *name == choice);
+    let (_, module) = chosen.unwrap_or_else(|| panic!("{CHOICE}={choice} is not built"));
+    let mut lines = module.lines().map(str::split_whitespace);
+    let version = lines
+        .find_map(|mut words| (words.next() == Some("k8s.io/kubernetes")).then(|| words.next()));
+    version.flatten().expect("go.mod names Kubernetes")
 }
