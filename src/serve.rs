@@ -3,6 +3,7 @@
 //! It is generic over the [`Admission`] that decides reviews; who builds that is the caller's
 //! business, and so is swapping it: [`Engine::reload`] is told when the policies have changed.
 
+mod authorities;
 pub mod caches;
 mod certificate;
 pub mod config;
@@ -139,7 +140,10 @@ impl Server {
         let keeper = {
             let (source, metrics) = (config.certs.clone(), metrics.clone());
             let provider = Arc::clone(&provider);
-            tokio::task::spawn_blocking(move || Keeper::open(source, provider, metrics)).await??
+            let registered = engine.management.as_ref();
+            let lifetime = registered.map(|management| management.lifetime);
+            let open = move || Keeper::open(source, provider, metrics, lifetime);
+            tokio::task::spawn_blocking(open).await??
         };
         let tls = tls::server_config(provider, keeper.resolver())?;
         let socket = bind(config.listen, "listen").await?;

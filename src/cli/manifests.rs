@@ -11,7 +11,7 @@ use crate::diagnostics::Diagnostic;
 use crate::serve::config::{self, ClusterPolicies, Mode};
 use crate::serve::registration::guards::holes;
 use crate::serve::registration::roles::{Management, Namespaces, Roles, roles};
-use crate::serve::registration::{Demand, Place, Target, empty_configurations};
+use crate::serve::registration::{Demand, NAME, Place, Target, certs_secret, empty_configurations};
 use crate::sources;
 
 /// Print webhook configurations and roles for the policies, as YAML
@@ -48,6 +48,15 @@ pub struct Args {
     /// Where API servers call instead, without a path: https://HOST:PORT
     #[arg(long, value_name = "URL", conflicts_with = "service", value_parser = config::url)]
     url: Option<String>,
+
+    /// What is printed is called so; each installation in a cluster needs a name of its own, which `serve`
+    /// is given, too
+    #[arg(long, value_name = "NAME", value_parser = config::name, default_value = NAME)]
+    name: String,
+
+    /// Somebody else makes the certificate, which `serve --certs` reads: no role for a Secret
+    #[arg(long, conflicts_with_all = ["url", "ca"])]
+    mounted_certs: bool,
 
     /// The certificates of the authorities that API servers are to trust, as PEM
     #[arg(long, value_name = "FILE")]
@@ -95,18 +104,21 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         .as_ref()
         .map(|service| service.namespace.clone());
     let place = Place {
+        name: args.name.clone(),
         namespace: args.namespace.clone().or(own),
         target,
         mode: args.mode,
     };
     let demand = Demand::of(&set);
     problems.extend(demand.findings());
+    let secret = args.service.as_ref().map(certs_secret);
+    let secret = secret.as_ref().filter(|_| !args.mounted_certs);
     let management = match (&authorities, &place.target) {
-        (None, Target::Service(_)) => Management::Own,
+        (None, Target::Service(_)) => Management::Own(secret.map(|it| &*it.name)),
         _ => Management::Others,
     };
     let configurations = match management {
-        Management::Own => empty_configurations(),
+        Management::Own(_) => empty_configurations(&place.name),
         Management::Others => demand.configurations(&place, authorities.as_deref()),
     };
     for configuration in &configurations {
@@ -118,7 +130,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         policies: args.policy_namespace.as_deref(),
         cluster_policies: args.cluster_policies,
     };
-    let Roles { objects, guessed } = roles(&set, namespaces, management);
+    let Roles { objects, guessed } = roles(&set, &place.name, namespaces, management);
     problems.extend(guessed.iter().map(|kind| {
         let message = format!(
             "the resource of the kind `{}` of `{}` is a guess",

@@ -70,6 +70,8 @@ Configuration:
     --service             PORTCULLIS_SERVICE             service
     --certs-secret        PORTCULLIS_CERTS_SECRET        certsSecret
     --url                 PORTCULLIS_URL                 url
+    --name                PORTCULLIS_NAME                name
+    --namespace           PORTCULLIS_NAMESPACE           namespace
     --mode                PORTCULLIS_MODE                mode
     --audit-warnings      PORTCULLIS_AUDIT_WARNINGS      auditWarnings
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
@@ -131,17 +133,29 @@ pub struct Args {
     certs: Option<String>,
 
     /// The Service that API servers call. The webhook is registered for the policies in force, and its
-    /// certificate kept in a Secret [default: nothing is registered]
+    /// certificate kept in a Secret, unless --certs has one, with the ca.crt that API servers are to trust
+    /// [default: nothing is registered]
     #[arg(long, value_name = "NAMESPACE/NAME")]
     service: Option<String>,
 
-    /// The Secret with that certificate [default: portcullis-certs, beside the Service]
+    /// The Secret with that certificate [default: that of the Service, SERVICE-certs]
     #[arg(long, value_name = "NAMESPACE/NAME")]
     certs_secret: Option<String>,
 
-    /// Where API servers call if not by a Service: https://HOST:PORT; goes with --certs-secret
+    /// Where API servers call if not by a Service: https://HOST:PORT; goes with --certs-secret, or with
+    /// --certs and --namespace
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+
+    /// What is registered is called so, and the Lease; each installation in a cluster needs a name of its
+    /// own [default: portcullis]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// The namespace that the server runs in, which it is never asked about, and where the Lease is
+    /// [default: that of the Service or of the Secret]
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
 
     /// What violations lead to: enforce what the policies say, or audit: record, deny nothing
     /// [default: enforce]
@@ -512,6 +526,8 @@ impl Args {
             ("certsSecret", &self.certs_secret),
             ("service", &self.service),
             ("url", &self.url),
+            ("name", &self.name),
+            ("namespace", &self.namespace),
             ("mode", &self.mode),
             ("auditWarnings", &self.audit_warnings),
             ("policyNamespace", &self.policy_namespace),

@@ -2,16 +2,17 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use rustls::crypto::CryptoProvider;
 use tokio::time::MissedTickBehavior;
 
+use super::authorities::Authorities;
 use super::config::Certificates;
 use super::watch::{Source, Watch};
-use crate::certs::authority::{self, Outcome};
+use crate::certs::authority::{self, CA_CERTIFICATE_FILE, Outcome};
 use crate::certs::pair::Pair;
 use crate::certs::resolver::Resolver;
 use crate::certs::{CertificateError, date, files};
@@ -34,16 +35,20 @@ pub(super) struct Keeper {
     metrics: Metrics,
     /// Why the last reload failed.
     trouble: ArcSwapOption<String>,
+    /// What API servers are told to trust, if they are and the certificate is mounted.
+    authorities: Option<Mutex<Authorities>>,
 }
 
 impl Keeper {
     /// Makes or loads the certificate. Blocks.
     ///
-    /// What is in a Secret comes later ([`Keeper::take`]).
+    /// What is in a Secret comes later ([`Keeper::take`]). With a lifetime API servers are told what to
+    /// trust, and are given a part of it to learn of another authority before it is needed.
     pub(super) fn open(
         source: Certificates,
         provider: Arc<CryptoProvider>,
         metrics: Metrics,
+        lifetime: Option<Duration>,
     ) -> Result<Arc<Self>, CertificateError> {
         let now = SystemTime::now();
         issue_if_ours(&source, now, &provider)?;
@@ -55,13 +60,50 @@ impl Keeper {
             }
             None => Arc::default(),
         };
-        Ok(Arc::new(Keeper {
+        let authorities = match &source {
+            Certificates::Mounted(_) => lifetime.map(|it| Mutex::new(Authorities::new(it))),
+            Certificates::Development(_) | Certificates::Secret(_) => None,
+        };
+        let keeper = Keeper {
             source,
             provider,
             resolver,
             metrics,
             trouble: ArcSwapOption::empty(),
-        }))
+            authorities,
+        };
+        keeper.must_wait();
+        Ok(Arc::new(keeper))
+    }
+
+    /// Returns what API servers are to trust where the certificate is mounted; empty if that is not
+    /// known.
+    pub(super) fn bundle(&self) -> String {
+        let authorities = self.authorities.as_ref();
+        let authorities = authorities.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
+        authorities.map_or_else(String::new, |it| it.bundle())
+    }
+
+    /// Looks at the authorities; says whether what came with them is to wait for API servers to know of
+    /// them. Blocks.
+    fn must_wait(&self) -> bool {
+        let (Some(authorities), Some(directory)) = (&self.authorities, self.source.directory())
+        else {
+            return false;
+        };
+        let text = std::fs::read_to_string(directory.join(CA_CERTIFICATE_FILE));
+        let now = Instant::now();
+        let mut authorities = authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        authorities.see(&text.unwrap_or_default(), now);
+        authorities.is_settling(now)
+    }
+
+    /// How often to look.
+    fn look_every(&self) -> Duration {
+        let authorities = self.authorities.as_ref();
+        let authorities = authorities.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
+        let settle = authorities.map_or(LOOK, |it| it.settle());
+        settle.clamp(Duration::from_secs(1), LOOK)
     }
 
     pub(super) fn provider(&self) -> &Arc<CryptoProvider> {
@@ -108,7 +150,7 @@ impl Keeper {
             let Some(mut watch) = watch else {
                 return;
             };
-            let mut clock = tokio::time::interval(LOOK);
+            let mut clock = tokio::time::interval(self.look_every());
             clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let renew = tokio::select! {
@@ -134,7 +176,20 @@ impl Keeper {
         let Some(directory) = self.source.directory() else {
             return;
         };
-        self.take(renewed.and_then(|()| files::load(directory, now, &self.provider)));
+        let loaded = renewed.and_then(|()| files::load(directory, now, &self.provider));
+        let current = self.resolver.current();
+        let current = current.filter(|current| now < current.not_after);
+        if self.must_wait()
+            && let Some(current) = current
+        {
+            if loaded.is_ok_and(|pair| !pair.same_chain(&current)) {
+                tracing::info!(
+                    "the certificate of another authority waits for API servers to know that"
+                );
+            }
+            return;
+        }
+        self.take(loaded);
     }
 
     /// Says why there is no certificate yet, if there is none.

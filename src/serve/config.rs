@@ -16,7 +16,7 @@ use crate::cel::version::KubernetesVersion;
 use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::policy::overrides::Overrides;
-use crate::serve::registration::{CERTS_SECRET, Place, Target};
+use crate::serve::registration::{NAME, Place, Target, certs_secret};
 use crate::telemetry::logs::LogConfig;
 use crate::text::{Source, Span, nearest};
 use crate::webhook::limits::Limits;
@@ -46,6 +46,10 @@ pub struct Config {
     pub service: Option<ObjectName>,
     /// Where API servers are to call instead of a Service.
     pub url: Option<String>,
+    /// The name of the installation in the cluster.
+    pub name: String,
+    /// The namespace that the server runs in.
+    pub namespace: Option<String>,
     /// What a violation leads to.
     pub mode: Mode,
     /// Whether callers are warned of what would have been, in audit mode.
@@ -111,6 +115,14 @@ pub fn url(text: &str) -> Result<String, String> {
 /// It is none.
 pub fn namespace(text: &str) -> Result<String, String> {
     keys::namespace(text)
+}
+
+/// Reads the name of an installation.
+///
+/// # Errors
+/// No object could have it.
+pub fn name(text: &str) -> Result<String, String> {
+    keys::name(text)
 }
 
 /// Reads a mode.
@@ -191,6 +203,8 @@ impl Default for Config {
             certs_lifetime: Duration::from_secs(90 * 24 * 60 * 60),
             service: None,
             url: None,
+            name: NAME.to_owned(),
+            namespace: None,
             mode: Mode::default(),
             audit_warnings: true,
             policies: Vec::new(),
@@ -218,9 +232,11 @@ impl Config {
             (Some(service), None) => Target::Service(service.clone()),
             (None, None) => return None,
         };
-        let namespaced = self.service.as_ref().or(self.certs_secret.as_ref());
+        let beside = self.service.as_ref().or(self.certs_secret.as_ref());
+        let namespace = self.namespace.as_ref();
         Some(Place {
-            namespace: namespaced.map(|it| it.namespace.clone()),
+            name: self.name.clone(),
+            namespace: namespace.or(beside.map(|it| &it.namespace)).cloned(),
             target,
             mode: self.mode,
         })
@@ -382,10 +398,7 @@ impl Resolution {
         if let (Certificates::Development(_), Some(service), None) =
             (&config.certs, &config.service, &config.certs_secret)
         {
-            config.certs_secret = Some(ObjectName {
-                namespace: service.namespace.clone(),
-                name: CERTS_SECRET.to_owned(),
-            });
+            config.certs_secret = Some(certs_secret(service));
         }
         let contradiction = match (&config.certs, &config.certs_secret) {
             (Certificates::Mounted(_), Some(_)) => Some((
@@ -400,10 +413,14 @@ impl Resolution {
                 "`certsSecret` is given, and nothing says by which name API servers call",
                 "name the Service with `service`, or the address with `url`",
             )),
-            (_, None) if config.url.is_some() => Some((
-                "`url` is given without `certsSecret`",
-                "name a Secret for the certificate, beside which the Lease is kept; or print what is \
+            (Certificates::Development(_), None) if config.url.is_some() => Some((
+                "`url` is given without `certsSecret` or `certs`",
+                "name a Secret for the certificate, or the folder where it is mounted; or print what is \
                  to be registered with `portcullis manifests`",
+            )),
+            (_, None) if config.url.is_some() && config.namespace.is_none() => Some((
+                "`url` and `certs` are given without `namespace`",
+                "name the namespace that the server runs in, where the Lease is kept",
             )),
             _ if config.policy_namespace.is_some() && config.cluster == ClusterChoice::None => {
                 Some((

@@ -23,10 +23,18 @@ use crate::policy::set::{BoundPolicy, PolicySet};
 use crate::webhook::admission::{Endpoint, Phase};
 use rules::Rule;
 
-/// The name of both configurations, and of the Lease of the replica that writes them.
+/// The name of an installation, unless it is given another: of both configurations, of the Lease of the
+/// replica that writes them, and of its roles.
 pub const NAME: &str = "portcullis";
-/// The name of the Secret with the certificate, beside the Service.
-pub const CERTS_SECRET: &str = "portcullis-certs";
+
+/// Returns the Secret with the certificate of a Service, unless another one is named: it is beside it.
+pub fn certs_secret(service: &ObjectName) -> ObjectName {
+    ObjectName {
+        namespace: service.namespace.clone(),
+        name: format!("{}-certs", service.name),
+    }
+}
+
 /// How long an API server waits for an answer: Kubernetes' own default
 /// (`SetDefaults_ValidatingWebhook`, kubernetes `pkg/apis/admissionregistration/v1/defaults.go`).
 const TIMEOUT_SECONDS: u8 = 10;
@@ -48,6 +56,9 @@ pub enum Target {
 /// What the configurations say beside the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
+    /// The name of the installation, which no other in the cluster may have: each would write its own
+    /// rules over those of the other.
+    pub name: String,
     /// The namespace that the webhook runs in, which it is never called for.
     pub namespace: Option<String>,
     /// How it is reached.
@@ -173,26 +184,36 @@ impl Demand {
                 .filter(|entry| entry.endpoint.phase == phase)
                 .map(|entry| entry.webhook(place, authorities))
                 .collect();
-            with(empty_configuration(word), "webhooks", json!(webhooks))
+            with(
+                empty_configuration(word, &place.name),
+                "webhooks",
+                json!(webhooks),
+            )
         })
     }
 }
 
-/// Returns both configurations without a webhook, for the server to fill in.
-pub fn empty_configurations() -> [Value; 2] {
+/// Returns both configurations without a webhook, for the server of that name to fill in.
+pub fn empty_configurations(name: &str) -> [Value; 2] {
     [
         "ValidatingWebhookConfiguration",
         "MutatingWebhookConfiguration",
     ]
-    .map(empty_configuration)
+    .map(|kind| empty_configuration(kind, name))
 }
 
-fn empty_configuration(kind: &str) -> Value {
+fn empty_configuration(kind: &str, name: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,
-        "metadata": {"name": NAME, "labels": labels()},
+        "metadata": {"name": name, "labels": labels()},
     })
+}
+
+/// Returns the name of a configuration.
+pub(super) fn configured_name(configuration: &Value) -> &str {
+    let name = configuration.pointer("/metadata/name");
+    name.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Adds a field to an object.
@@ -254,7 +275,7 @@ impl Entry {
                 {"key": NAMESPACE_LABEL, "operator": "NotIn", "values": excluded},
             ]}),
         );
-        set("matchConditions", guards::conditions());
+        set("matchConditions", guards::conditions(&place.name));
         Value::Object(webhook)
     }
 }

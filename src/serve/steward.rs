@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::certificate::Keeper;
 use super::config::Certificates;
 use super::dial::dial;
-use super::registration::{Demand, NAME, Place, guards};
+use super::registration::{Demand, Place, configured_name, guards};
 use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
 use crate::cluster::ObjectName;
@@ -131,7 +131,7 @@ impl Steward {
         let (found, seen) = watch::channel(Found::Unread);
         let lease = ObjectName {
             namespace: self.management.namespace.clone(),
-            name: NAME.to_owned(),
+            name: self.management.place.name.clone(),
         };
         let mut candidate = Candidate::new(client.clone(), lease, self.identity());
         let follow = async {
@@ -273,12 +273,15 @@ impl Steward {
                 contents.bundle().to_owned()
             }
             Certificates::Mounted(directory) | Certificates::Development(directory) => {
-                let path = directory.join(CA_CERTIFICATE_FILE);
-                let read = tokio::fs::read_to_string(&path).await;
-                read.map_err(|problem| {
+                let bundle = self.keeper.bundle();
+                if bundle.is_empty() {
+                    let path = directory.join(CA_CERTIFICATE_FILE);
                     let path = path.display();
-                    format!("what API servers are to trust is not known: `{path}`: {problem}")
-                })?
+                    return Err(format!(
+                        "what API servers are to trust is not known: there is no certificate in `{path}`"
+                    ));
+                }
+                bundle
             }
         };
         // Whatever else lies there is not for everybody.
@@ -393,11 +396,19 @@ async fn apply(client: Client, configuration: &Value) -> Result<(), String> {
     let resource = ApiResource::from_gvk_with_plural(&group, &plural);
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let patch = Patch::Apply(configuration);
-    let applied = api.patch(NAME, &parameters, &patch);
+    let mut configuration = configuration.clone();
+    // An empty list is kept as none, and would be written again each time.
+    if count(&configuration) == 0
+        && let Some(fields) = configuration.as_object_mut()
+    {
+        fields.remove("webhooks");
+    }
+    let patch = Patch::Apply(&configuration);
+    let name = configured_name(&configuration);
+    let applied = api.patch(name, &parameters, &patch);
     match tokio::time::timeout(REQUEST, applied).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(problem)) => Err(format!("the {kind} `{NAME}`: {}", described(&problem))),
+        Ok(Err(problem)) => Err(format!("the {kind} `{name}`: {}", described(&problem))),
         Err(_) => Err("the API server does not answer".to_owned()),
     }
 }

@@ -17,10 +17,12 @@ mod balancer;
 mod caches;
 mod follows;
 mod ha;
+mod installations;
 mod kinds;
 #[cfg(not(debug_assertions))]
 mod latency;
 mod manages;
+mod network;
 mod published;
 mod rights;
 mod service;

@@ -120,6 +120,53 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
 }
 
 #[test]
+fn each_installation_has_what_is_its_own() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS)]);
+    let line = "manifests --policies p --service gate-a/one --name one.gate-a";
+    let (objects, _) = printed(&folder, line);
+    for object in &objects {
+        assert_eq!(object["metadata"]["name"], "one.gate-a", "{object}");
+    }
+    let subject = &of_kind(&objects, "ClusterRoleBinding")["subjects"][0];
+    assert_eq!(subject["name"], "one.gate-a");
+    let role = of_kind(&objects, "Role");
+    let names = |resource: &str| {
+        let rules = role["rules"].as_array().unwrap().iter();
+        let mut rules = rules.filter(|rule| rule["resources"] == json!([resource]));
+        rules.find_map(|rule| rule.get("resourceNames").cloned())
+    };
+    assert_eq!(names("leases"), Some(json!(["one.gate-a"])));
+    assert_eq!(
+        names("secrets"),
+        Some(json!(["one-certs"])),
+        "beside the Service"
+    );
+
+    // Where somebody else makes the certificate, nothing may be done with Secrets.
+    let (objects, _) = printed(&folder, &format!("{line} --mounted-certs"));
+    let role = of_kind(&objects, "Role").to_string();
+    assert!(
+        !role.contains("secrets") && role.contains("leases"),
+        "{role}"
+    );
+    let refused = folder.run(&format!("{line}_"));
+    assert!(
+        refused.err.contains("no name of an object"),
+        "{}",
+        refused.err
+    );
+
+    // What it may not be called for is its own role, not that of another.
+    folder.run("certs issue --dns one.gate-a.svc --dir c");
+    let (objects, _) = printed(&folder, &format!("{line} --ca c/ca.crt"));
+    let webhooks = of_kind(&objects, "ValidatingWebhookConfiguration").to_string();
+    assert!(
+        webhooks.contains("request.name == 'one.gate-a'"),
+        "{webhooks}"
+    );
+}
+
+#[test]
 fn with_an_authority_the_configurations_are_whole() {
     let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("p/reads.cel", READS)]);
     assert_eq!(

@@ -79,6 +79,16 @@ fn a_service_is_registered_with_a_certificate_beside_it() {
     let (config, findings) = configuration(&mounted, Vec::new()).unwrap();
     assert!(findings.is_empty(), "{findings:?}");
     assert_eq!(config.certs, Certificates::Mounted("c".into()));
+    assert_eq!(config.place().unwrap().name, "portcullis");
+    let elsewhere = ["--url", "https://a", "--certs", "c", "--namespace", "own"];
+    let named = parsed(&[&elsewhere[..], &["--name", "one.own"]].concat());
+    let (config, findings) = configuration(&named, Vec::new()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    let place = config.place().unwrap();
+    assert_eq!(
+        (place.namespace.as_deref(), &*place.name),
+        (Some("own"), "one.own")
+    );
 
     for (arguments, expected) in [
         (&["--certs-secret", "a/b"][..], "by which name"),
@@ -86,7 +96,13 @@ fn a_service_is_registered_with_a_certificate_beside_it() {
             &["--certs-secret", "a/b", "--certs", "c", "--service", "a/b"],
             "both name a certificate",
         ),
-        (&["--url", "https://a"], "without `certsSecret`"),
+        (&["--url", "https://a"], "without `certsSecret` or `certs`"),
+        (
+            &["--url", "https://a", "--certs", "c"],
+            "without `namespace`",
+        ),
+        (&["--name", "one_two"], "no name of an object"),
+        (&["--name", "one..two"], "no name of an object"),
         (
             &["--url", "https://a", "--service", "a/b"],
             "both say where",

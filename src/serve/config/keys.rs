@@ -71,7 +71,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 30] = [
+pub(super) static KEYS: [Key; 32] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -92,6 +92,10 @@ pub(super) static KEYS: [Key; 30] = [
     key!("certsLifetime", lifetime, |c, v| c.certs_lifetime = v),
     key!("service", Some("service"), ObjectName::from_str, |c, v| {
         c.service = Some(v);
+    }),
+    key!("name", Some("name"), name, |c, v| c.name = v),
+    key!("namespace", Some("namespace"), namespace, |c, v| {
+        c.namespace = Some(v);
     }),
     key!("url", Some("url"), url, |c, v| c.url = Some(v)),
     key!("mode", Some("mode"), mode, |c, v| c.mode = v),
@@ -212,6 +216,17 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
     match cluster::is_name(text) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is no name of a namespace")),
+    }
+}
+
+/// Longer, and what is named after it has no name (apimachinery `pkg/api/validate/content/dns.go`,
+/// `dns1123SubdomainMaxLength`, less `-policies`).
+const LONGEST_NAME: usize = 244;
+
+pub(super) fn name(text: &str) -> Result<String, String> {
+    match text.len() <= LONGEST_NAME && text.split('.').all(cluster::is_name) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is no name of an object")),
     }
 }
 

@@ -6,20 +6,23 @@
 
 use serde_json::{Value, json};
 
-use super::{NAMESPACE_LABEL, excluded_namespaces};
+use super::{NAMESPACE_LABEL, configured_name, excluded_namespaces};
 use crate::policy::model::NamedRule;
 
 /// Something the webhook must never be in the way of.
 struct Guard {
     /// The name of the match condition.
     name: &'static str,
-    /// Holds for what the webhook may be called for.
+    /// Holds for what the webhook may be called for; [`NAME`] stands for the name of the installation.
     expression: &'static str,
     /// The resources that it keeps out, with group and, where it is not all of it, a subresource.
     resources: &'static [Guarded],
     /// What would happen otherwise.
     otherwise: &'static str,
 }
+
+/// What stands for the name of the installation: no name can hold it.
+const NAME: &str = "{name}";
 
 /// A resource that is kept out.
 struct Guarded {
@@ -93,7 +96,7 @@ static GUARDS: [Guard; 8] = [
     Guard {
         name: "not-its-roles",
         expression: "!(request.resource.group == 'rbac.authorization.k8s.io' && has(request.name) && \
-                     request.name == 'portcullis' && \
+                     request.name == '{name}' && \
                      (!has(request.namespace) || request.namespace == ''))",
         resources: &[],
         otherwise: "could not be given the rights without which it does not answer",
@@ -105,6 +108,12 @@ static GUARDS: [Guard; 8] = [
         otherwise: "would keep the API server from starting",
     },
 ];
+
+impl Guard {
+    fn expression(&self, name: &str) -> String {
+        self.expression.replace(NAME, name)
+    }
+}
 
 impl Guarded {
     /// Says whether a rule over this group and `resource` or `resource/subresource` may match it.
@@ -165,25 +174,28 @@ pub(super) fn guarded_names(rule: &NamedRule) -> Vec<String> {
     names
 }
 
-/// The match conditions of every webhook.
-pub(super) fn conditions() -> Value {
-    let condition = |guard: &Guard| json!({"name": guard.name, "expression": guard.expression});
+/// The match conditions of every webhook of the installation of that name.
+pub(super) fn conditions(name: &str) -> Value {
+    let condition =
+        |guard: &Guard| json!({"name": guard.name, "expression": guard.expression(name)});
     GUARDS.iter().map(condition).collect()
 }
 
 /// Returns why a configuration could lock the cluster out; empty if it cannot.
 ///
 /// It is a proof for each of these: leases, events, nodes, reviews of tokens and of access, requests
-/// for tokens, webhook configurations, what the API server itself writes, the webhook's own roles
-/// ([`super::NAME`]), and everything in `kube-system` and in the webhook's own namespace. For a resource it takes rules that cannot match
-/// it, or the match condition as it is written here: no other is understood, so that nothing is
-/// believed that is not known. For a namespace it takes a selector that its name alone fails.
+/// for tokens, webhook configurations, what the API server itself writes, the webhook's own roles, which
+/// have the name of the configuration, and everything in `kube-system` and in the webhook's own
+/// namespace. For a resource it takes rules that cannot match it, or the match condition as it is written
+/// here: no other is understood, so that nothing is believed that is not known. For a namespace it takes a
+/// selector that its name alone fails.
 pub fn holes(configuration: &Value, own_namespace: Option<&str>) -> Vec<String> {
     let mut holes = Vec::new();
+    let installation = configured_name(configuration);
     for webhook in list(&configuration["webhooks"]) {
         let name = webhook["name"].as_str().unwrap_or_default();
         for guard in &GUARDS {
-            if has_condition(webhook, guard) {
+            if has_condition(webhook, &guard.expression(installation)) {
                 continue;
             }
             let met = guard.resources.iter().filter(|it| may_match(webhook, it));
@@ -212,9 +224,9 @@ pub fn holes(configuration: &Value, own_namespace: Option<&str>) -> Vec<String> 
 
 /// All conditions must hold for a call (apiserver `pkg/admission/plugin/webhook/matchconditions`,
 /// `Match`): one that does not is enough, whatever the others do.
-fn has_condition(webhook: &Value, guard: &Guard) -> bool {
+fn has_condition(webhook: &Value, expression: &str) -> bool {
     let mut conditions = list(&webhook["matchConditions"]);
-    conditions.any(|condition| condition["expression"] == guard.expression)
+    conditions.any(|condition| condition["expression"] == expression)
 }
 
 /// Semantics: apiserver `pkg/admission/plugin/webhook/predicates/rules/rules.go`; versions, operations

@@ -5,15 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::super::config::ClusterPolicies;
-use super::{CERTS_SECRET, NAME, labels, with};
+use super::{labels, with};
 use crate::admission::resources::Resources;
 use crate::policy::model::{ParamKind, PolicyScope};
 use crate::policy::set::PolicySet;
 use crate::serve::herald::CLUSTER_NAMESPACE;
 use crate::serve::policies::kinds;
-
-/// The name of the roles for policies that are published in the cluster.
-const POLICIES: &str = "portcullis-policies";
 
 /// What labelled policies and what binds them are.
 const POLICY_RESOURCES: [&str; 4] = [
@@ -25,9 +22,10 @@ const POLICY_RESOURCES: [&str; 4] = [
 
 /// Who writes webhook configurations and certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Management {
-    /// The server itself, where they are made by somebody else and filled in by it.
-    Own,
+pub enum Management<'n> {
+    /// The server itself, where they are made by somebody else and filled in by it. Its certificate is in
+    /// this Secret, beside the Lease; without one somebody else makes that.
+    Own(Option<&'n str>),
     /// Somebody else alone.
     Others,
 }
@@ -52,15 +50,21 @@ pub struct Namespaces<'n> {
     pub cluster_policies: ClusterPolicies,
 }
 
-/// Returns roles that allow what the server does for these policies, verb for verb, bound to the
-/// account `portcullis` of the namespace it runs in; without a namespace nothing is bound.
-pub fn roles(set: &PolicySet, namespaces: Namespaces<'_>, management: Management) -> Roles {
+/// Returns roles that allow what the server does for these policies, verb for verb, bound to an account
+/// of the namespace it runs in; without a namespace nothing is bound. Roles and account have the name of
+/// the installation.
+pub fn roles(
+    set: &PolicySet,
+    name: &str,
+    namespaces: Namespaces<'_>,
+    management: Management<'_>,
+) -> Roles {
     let (mut rules, guessed) = reading(set);
-    if management == Management::Own {
+    if let Management::Own(_) = management {
         rules.push(json!({
             "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
-            "resourceNames": [NAME],
+            "resourceNames": [name],
             "verbs": ["patch"],
         }));
     }
@@ -72,12 +76,14 @@ pub fn roles(set: &PolicySet, namespaces: Namespaces<'_>, management: Management
             "verbs": ["list", "watch"],
         }));
     }
-    let mut objects = vec![role("ClusterRole", (NAME, None), rules)];
+    let mut objects = vec![role("ClusterRole", (name, None), rules)];
     if let Some(own) = namespaces.own {
-        objects.push(binding("ClusterRole", (NAME, None), own));
-        if management == Management::Own {
-            objects.push(role("Role", (NAME, Some(own)), own_objects()));
-            objects.push(binding("Role", (NAME, Some(own)), own));
+        let account = (name, own);
+        objects.push(binding("ClusterRole", (name, None), account));
+        if let Management::Own(secret) = management {
+            let rules = own_objects(name, secret);
+            objects.push(role("Role", (name, Some(own)), rules));
+            objects.push(binding("Role", (name, Some(own)), account));
         }
         let labelled = is_labelled.then_some(CLUSTER_NAMESPACE);
         // One role, where both are in one namespace.
@@ -90,9 +96,10 @@ pub fn roles(set: &PolicySet, namespaces: Namespaces<'_>, management: Management
                 "verbs": ["create"],
             });
             let read = (namespaces.policies == Some(namespace)).then_some(read);
-            let name = (POLICIES, Some(namespace));
+            let name = format!("{name}-policies");
+            let name = (&*name, Some(namespace));
             objects.push(role("Role", name, read.into_iter().chain([tell]).collect()));
-            objects.push(binding("Role", name, own));
+            objects.push(binding("Role", name, account));
         }
     }
     Roles { objects, guessed }
@@ -146,19 +153,19 @@ fn reading(set: &PolicySet) -> (Vec<Value>, Vec<ParamKind>) {
 }
 
 /// Rules for the Lease and the Secret. Who makes an object has no name to be held to.
-fn own_objects() -> Vec<Value> {
+fn own_objects(lease: &str, secret: Option<&str>) -> Vec<Value> {
     let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
     let named = |rule: Value, name: &str| with(rule, "resourceNames", json!([name]));
     let (secrets, leases) = (("", "secrets"), ("coordination.k8s.io", "leases"));
-    vec![
-        rule(secrets.0, secrets.1, &["create"]),
-        named(
-            rule(secrets.0, secrets.1, &["list", "update", "watch"]),
-            CERTS_SECRET,
-        ),
-        rule(leases.0, leases.1, &["create"]),
-        named(rule(leases.0, leases.1, &["get", "update"]), NAME),
-    ]
+    let mut rules = Vec::new();
+    if let Some(secret) = secret {
+        rules.push(rule(secrets.0, secrets.1, &["create"]));
+        let kept = rule(secrets.0, secrets.1, &["list", "update", "watch"]);
+        rules.push(named(kept, secret));
+    }
+    rules.push(rule(leases.0, leases.1, &["create"]));
+    rules.push(named(rule(leases.0, leases.1, &["get", "update"]), lease));
+    rules
 }
 
 fn metadata((name, namespace): (&str, Option<&str>)) -> Value {
@@ -178,12 +185,12 @@ fn role(kind: &str, name: (&str, Option<&str>), rules: Vec<Value>) -> Value {
     })
 }
 
-fn binding(role: &str, name: (&str, Option<&str>), account_namespace: &str) -> Value {
+fn binding(role: &str, name: (&str, Option<&str>), account: (&str, &str)) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": format!("{role}Binding"),
         "metadata": metadata(name),
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name.0},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": account_namespace}],
+        "subjects": [{"kind": "ServiceAccount", "name": account.0, "namespace": account.1}],
     })
 }

@@ -53,6 +53,7 @@ fn policy(name: &str, failure_policy: &str, rules: &Value) -> String {
 
 fn place() -> Place {
     Place {
+        name: "portcullis".to_owned(),
         namespace: Some("policy".to_owned()),
         target: Target::Service(ObjectName {
             namespace: "policy".to_owned(),
@@ -262,6 +263,13 @@ fn a_configuration_without_its_guards_is_full_of_holes() {
         holes(&spoilt, Some("policy")).len()
     };
     assert_eq!(count(&|webhook| webhook["matchConditions"] = json!([])), 8);
+    let mut renamed = whole.clone();
+    renamed["metadata"]["name"] = json!("other");
+    assert_eq!(
+        holes(&renamed, Some("policy")).len(),
+        1,
+        "the roles are those of another installation"
+    );
     assert_eq!(
         count(&|webhook| webhook["namespaceSelector"] = json!({})),
         2
@@ -400,7 +408,7 @@ impl Request {
 
 /// A set whose one policy admits what all conditions hold for.
 fn evaluated_conditions() -> PolicySet {
-    let validations = conditions();
+    let validations = conditions("portcullis");
     let validations = validations
         .as_array()
         .unwrap()
