@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::defaults;
-use super::helm::{self, NAMESPACE, RELEASE, Said, VALUES, objects};
+use super::helm::{self, CLUSTER_NAME, NAMESPACE, RELEASE, Said, VALUES, objects};
 use super::support::client::ask;
 use super::support::eventually;
 use super::support::kubernetes::ApiServer;
@@ -182,7 +182,7 @@ async fn what_the_server_registers_lives_as_long_as_the_release() {
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(world.admin.clone());
     let count = async || {
-        let found = validating.get("portcullis").await.unwrap();
+        let found = validating.get(CLUSTER_NAME).await.unwrap();
         found.webhooks.unwrap_or_default().len()
     };
     assert_eq!(
@@ -190,11 +190,11 @@ async fn what_the_server_registers_lives_as_long_as_the_release() {
         0,
         "nothing is asked before the server answers"
     );
-    assert!(mutating.get("portcullis").await.is_ok());
+    assert!(mutating.get(CLUSTER_NAME).await.is_ok());
 
     // As the server does, under its own account.
     let program = client(&world.as_the_program()).await;
-    let filled = configuration("portcullis");
+    let filled = configuration(CLUSTER_NAME);
     apply(&program, &filled).await.unwrap();
     assert_eq!(count().await, 1);
     let other = apply(&program, &configuration("other")).await;
@@ -216,8 +216,8 @@ async fn what_the_server_registers_lives_as_long_as_the_release() {
     assert_eq!(count().await, 1);
 
     world.helm(&["uninstall", RELEASE]).await;
-    assert!(validating.get_opt("portcullis").await.unwrap().is_none());
-    assert!(mutating.get_opt("portcullis").await.unwrap().is_none());
+    assert!(validating.get_opt(CLUSTER_NAME).await.unwrap().is_none());
+    assert!(mutating.get_opt(CLUSTER_NAME).await.unwrap().is_none());
     // A replica that still runs cannot put them back: nobody would ever remove them.
     let again = apply(&program, &filled).await;
     assert!(
@@ -334,7 +334,7 @@ async fn a_release_that_never_answers_locks_nobody_out() {
     let bundle = serde_json::to_value(bundle).unwrap();
     let set = format!(
         "certificates.mode=mounted,certificates.mounted.secretName=a,\
-         certificates.mounted.caBundle={},webhooks.timeoutSeconds=1",
+         certificates.mounted.caBundle={},webhooks.registration=chart,webhooks.timeoutSeconds=1",
         bundle.as_str().unwrap()
     );
     let chart = [RELEASE, "portcullis", "--set", &set];

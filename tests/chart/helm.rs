@@ -11,6 +11,8 @@ use super::{documents, path};
 
 pub(crate) const RELEASE: &str = "portcullis";
 pub(crate) const NAMESPACE: &str = "portcullis-system";
+/// The name of what is the cluster's.
+pub(crate) const CLUSTER_NAME: &str = "portcullis.portcullis-system";
 /// What charts are told that the cluster is, where there is none.
 const KUBERNETES: &str = "1.36.0";
 
@@ -61,8 +63,17 @@ pub(crate) fn objects(values_name: &str, set: &[&str]) -> Vec<Value> {
 }
 
 pub(crate) fn try_template(values_name: &str, set: &[&str]) -> Said {
+    try_release((RELEASE, NAMESPACE), values_name, set)
+}
+
+/// The same for a release of another name or namespace.
+pub(crate) fn try_release(
+    (release, namespace): (&str, &str),
+    values_name: &str,
+    set: &[&str],
+) -> Said {
     let file = values(values_name);
-    let mut arguments = vec!["template", RELEASE, "portcullis", "--namespace", NAMESPACE];
+    let mut arguments = vec!["template", release, "portcullis", "--namespace", namespace];
     arguments.extend(["--kube-version", KUBERNETES]);
     arguments.extend(["--values", file.to_str().unwrap()]);
     arguments.extend(set);

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use hyper::Method;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
+use portcullis::certs::issue::issue;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::cluster::{World, apply, make_namespace};
 use super::defaults;
-use super::helm::{NAMESPACE, RELEASE, objects};
+use super::helm::{CLUSTER_NAME, NAMESPACE, RELEASE, objects};
 use super::support::client::ask;
 use super::support::eventually;
 use super::support::process::Process;
@@ -55,17 +58,22 @@ fn asked(configuration: &Value) -> BTreeSet<[String; 5]> {
     asked
 }
 
-/// The Service that the Deployment names, whose other arguments are as expected.
-fn service() -> String {
+/// How the Deployment says what is registered; its other arguments are as expected.
+fn registration() -> [String; 4] {
     let objects = objects("default", &[]);
     let container = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     let arguments: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
-    let [serve, config, file, service, name] = &arguments[..] else {
+    let [serve, config, file, registration @ ..] = &arguments[..] else {
         panic!("{arguments:?}");
     };
-    assert_eq!([serve, config, service], ["serve", "--config", "--service"]);
+    assert_eq!([serve, config], ["serve", "--config"]);
     assert_eq!(file, "/etc/portcullis/config/portcullis.yaml");
-    name.clone()
+    let registration: [String; 4] = registration.to_vec().try_into().unwrap();
+    assert_eq!(
+        [&*registration[0], &*registration[2]],
+        ["--service", "--name"]
+    );
+    registration
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,15 +83,15 @@ async fn the_program_manages_itself_in_the_rights_of_the_chart() {
     world
         .helm(&["install", RELEASE, "portcullis", "--create-namespace"])
         .await;
-    let service = service();
+    let registration = registration();
     let program = world
         .launch("default")
-        .args(["--service", &service])
+        .args(registration.each_ref().map(String::as_str))
         .start()
         .await;
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
     let registered = async || {
-        let found = validating.get("portcullis").await.unwrap();
+        let found = validating.get(CLUSTER_NAME).await.unwrap();
         found.webhooks.is_some_and(|it| !it.is_empty())
     };
     eventually("the webhook is registered", || async {
@@ -110,11 +118,12 @@ async fn the_program_manages_itself_in_the_rights_of_the_chart() {
     let before = keys().await;
     assert!(!before["tls.key"].0.is_empty() && !before["ca.crt"].0.is_empty());
     let leases: Api<Lease> = Api::namespaced(world.admin.clone(), NAMESPACE);
-    assert!(leases.get("portcullis").await.is_ok());
+    assert!(leases.get(CLUSTER_NAME).await.is_ok());
 
-    // The chart says the same where somebody else makes the certificate.
-    let found = serde_json::to_value(validating.get("portcullis").await.unwrap()).unwrap();
-    let said = objects("default", &["--set", "certificates.mode=certManager"]);
+    // The chart says the same where it is to register.
+    let found = serde_json::to_value(validating.get(CLUSTER_NAME).await.unwrap()).unwrap();
+    let by_chart = "certificates.mode=certManager,webhooks.registration=chart";
+    let said = objects("default", &["--set", by_chart]);
     let said = only(&said, "ValidatingWebhookConfiguration");
     assert_eq!(asked(&found), asked(said));
     let (webhook, said) = (&found["webhooks"][0], &said["webhooks"][0]);
@@ -128,13 +137,7 @@ async fn the_program_manages_itself_in_the_rights_of_the_chart() {
         assert_eq!(webhook[key], said[key], "{key}");
     }
     let conditions = |webhook: &Value| webhook["matchConditions"].as_array().unwrap().clone();
-    // Cluster-wide, releases that the server does not register are named after their namespace.
-    let said_conditions = json!(conditions(said)).to_string();
-    let of_release = format!("'{NAMESPACE}-{RELEASE}'");
-    assert!(said_conditions.contains(&of_release));
-    let said_conditions = said_conditions.replace(&of_release, "'portcullis'");
-    let said_conditions: Vec<Value> = serde_json::from_str(&said_conditions).unwrap();
-    assert_eq!(conditions(webhook), said_conditions);
+    assert_eq!(conditions(webhook), conditions(said));
     let mut service = webhook["clientConfig"].clone();
     service.as_object_mut().unwrap().remove("caBundle");
     assert_eq!(service, said["clientConfig"]);
@@ -160,7 +163,7 @@ async fn the_program_manages_itself_in_the_rights_of_the_chart() {
         said.text().contains("cannot go on").then_some(())
     })
     .await;
-    assert!(validating.get_opt("portcullis").await.unwrap().is_none());
+    assert!(validating.get_opt(CLUSTER_NAME).await.unwrap().is_none());
     assert!(secrets.get_opt("portcullis-certs").await.unwrap().is_none());
     program.stop().await;
 }
@@ -202,19 +205,26 @@ async fn config_maps_of_the_namespace_that_is_named_hold_policies() {
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn the_roles_of_the_chart_are_those_of_the_program() {
-    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(["manifests", "--service", &service()])
-        .args([
-            "--policy-namespace",
-            "policies",
-            "--cluster-policies",
-            "labelled",
-        ])
-        .output()
-        .unwrap();
-    let printed = documents(&String::from_utf8(output.stdout).unwrap());
+    let needed = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .arg("manifests")
+            .args(registration())
+            .args(["--policy-namespace", "policies"])
+            .args(["--cluster-policies", "labelled"])
+            .args(more)
+            .output()
+            .unwrap();
+        granted(&documents(&String::from_utf8(output.stdout).unwrap()))
+    };
+    let of_chart = |mode: &str| {
+        let set = format!("certificates.mode={mode},certificates.mounted.secretName=a");
+        granted(&objects("published", &["--set", &set]))
+    };
+    for mode in ["certManager", "mounted"] {
+        assert_eq!(of_chart(mode), needed(&["--mounted-certs"]), "{mode}");
+    }
     // The Secret comes with the chart.
-    let mut needed = granted(&printed);
+    let mut needed = needed(&[]);
     assert!(needed.remove(&Right {
         verb: "create".to_owned(),
         group: String::new(),
@@ -222,12 +232,30 @@ fn the_roles_of_the_chart_are_those_of_the_program() {
         namespace: NAMESPACE.to_owned(),
         name: String::new(),
     }));
-    assert_eq!(granted(&objects("published", &[])), needed);
+    assert_eq!(of_chart("self"), needed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
 async fn every_right_of_the_chart_is_used_and_none_is_missing() {
+    use_every_right("certificates.mode=self", Certificate::Own).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
+async fn nor_is_any_where_the_certificate_is_mounted() {
+    let mounted = "certificates.mode=mounted,certificates.mounted.secretName=a";
+    use_every_right(mounted, Certificate::Mounted).await;
+}
+
+/// Where the certificate of a replica is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certificate {
+    Own,
+    Mounted,
+}
+
+async fn use_every_right(mode: &str, certificate: Certificate) {
     let mut world = World::start().await;
     for definition in defaults::definitions() {
         apply(&world.admin, &definition).await.unwrap();
@@ -247,7 +275,9 @@ async fn every_right_of_the_chart_is_used_and_none_is_missing() {
     for broken in broken() {
         apply(&world.admin, &broken).await.unwrap();
     }
-    let set = "policies.namespace=policies,policies.cluster=labelled,rbac.authorizer=true";
+    let set = &*format!(
+        "policies.namespace=policies,policies.cluster=labelled,rbac.authorizer=true,{mode}"
+    );
     world
         .helm(&[
             "install",
@@ -262,7 +292,7 @@ async fn every_right_of_the_chart_is_used_and_none_is_missing() {
     let user = account(NAMESPACE, RELEASE);
     in_force(&world.admin, &user, &rights).await;
     let rights = (&*user, &rights);
-    let begin = async |world: &mut World| first_days(world).await;
+    let begin = async |world: &mut World| first_days(world, certificate).await;
     let program = live(&mut world, |it| &it.server, rights, begin).await;
     program.stop().await;
 }
@@ -294,9 +324,23 @@ fn broken() -> [Value; 2] {
     ]
 }
 
-async fn first_days(world: &World) -> Process {
-    let service = service();
-    let launch = world.launch("published").args(["--service", &service]);
+async fn first_days(world: &World, certificate: Certificate) -> Process {
+    let (registration, certs) = (registration(), TempDir::new().unwrap());
+    let launch = world.launch("published");
+    let mut launch = launch.args(registration.each_ref().map(String::as_str));
+    let name = format!("{RELEASE}.{NAMESPACE}.svc");
+    if certificate == Certificate::Mounted {
+        let hour = Duration::from_secs(3600);
+        let issued = issue(std::slice::from_ref(&name), SystemTime::now(), hour).unwrap();
+        for (file, text) in [
+            ("tls.crt", issued.certificate),
+            ("tls.key", issued.key),
+            ("ca.crt", issued.authority),
+        ] {
+            std::fs::write(certs.path().join(file), text).unwrap();
+        }
+        launch = launch.certs(certs.path());
+    }
     let program = launch.start().await;
     eventually("the policy is in force", || async {
         let policies = program.policies().await.to_string();
@@ -305,13 +349,17 @@ async fn first_days(world: &World) -> Process {
     .await;
     let secrets: Api<Secret> = Api::namespaced(world.admin.clone(), NAMESPACE);
     let authorities = eventually("there is a certificate", || async {
-        let data = secrets.get("portcullis-certs").await.unwrap().data?;
-        let authorities = data.get("ca.crt")?.0.clone();
+        let authorities = match certificate {
+            Certificate::Own => {
+                let data = secrets.get("portcullis-certs").await.unwrap().data?;
+                data.get("ca.crt")?.0.clone()
+            }
+            Certificate::Mounted => std::fs::read(certs.path().join("ca.crt")).unwrap(),
+        };
         let ready = ask(program.admin, Method::GET, "/readyz").await;
         (ready.status == 200).then_some(authorities)
     })
     .await;
-    let name = format!("{RELEASE}.{NAMESPACE}.svc");
     let about = ("configmaps", "ConfigMap");
     ask_about_an_unknown_namespace(&program, (&name, &authorities), about).await;
     program

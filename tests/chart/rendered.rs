@@ -1,6 +1,6 @@
 //! What helm makes of the chart, without a cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use portcullis::webhook::tls;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::helm::{self, VALUES, helm, objects, template, try_template};
+use super::helm::{self, VALUES, helm, objects, template, try_release, try_template};
 use super::support::client::ask;
 use super::support::process::{Launch, Process};
 use super::{only, path, title};
@@ -44,7 +44,7 @@ fn what_is_rendered_is_as_recorded() {
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn what_cannot_be_meant_is_refused() {
-    let rows: [(&[&str], &str); 18] = [
+    let rows: [(&[&str], &str); 20] = [
         (&["mode=dryrun"], "/mode"),
         (&["profile=lax"], "/profile"),
         (&["replicas=0"], "/replicas"),
@@ -93,8 +93,14 @@ fn what_cannot_be_meant_is_refused() {
             &[
                 "certificates.mode=mounted",
                 "certificates.mounted.secretName=a",
+                "webhooks.registration=chart",
             ],
             "certificates.mounted.caBundle",
+        ),
+        (&["webhooks.registration=none"], "/webhooks/registration"),
+        (
+            &["webhooks.registration=chart"],
+            "with certificates.mode=self the server registers itself",
         ),
     ];
     for (values, expected) in rows {
@@ -127,12 +133,45 @@ fn long_names_are_cut() {
     assert!(said.is_success, "{}", said.err);
     for object in super::documents(&said.out) {
         let name = object["metadata"]["name"].as_str().unwrap();
-        assert!(name.len() <= 63, "{}", title(&object));
+        // What is the cluster's has the namespace in its name.
+        let is_namespaced = object["metadata"]["namespace"].is_string();
+        let most = if is_namespaced { 63 } else { 253 };
+        assert!(name.len() <= most, "{}", title(&object));
         let labels = object["metadata"]["labels"].as_object().unwrap();
         assert!(
             labels.values().all(|it| it.as_str().unwrap().len() <= 63),
             "{labels:?}"
         );
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn releases_have_nothing_in_common() {
+    let releases = [
+        ("portcullis", "portcullis-system"),
+        ("portcullis", "other"),
+        ("portcullis-system-portcullis", "other"),
+        ("gate", "portcullis-system"),
+        ("gate", "other"),
+    ];
+    for mode in ["self", "certManager"] {
+        let set = format!("certificates.mode={mode},monitoring.enabled=true");
+        let mut owners = BTreeMap::new();
+        for release in releases {
+            let said = try_release(release, "default", &["--set", &set]);
+            assert!(said.is_success, "{}", said.err);
+            for object in super::documents(&said.out) {
+                let namespace = object["metadata"]["namespace"].as_str();
+                let identity = (title(&object), namespace.map(str::to_owned));
+                let other = owners.insert(identity, release);
+                assert!(
+                    other.is_none(),
+                    "{}: {release:?} and {other:?}",
+                    title(&object)
+                );
+            }
+        }
     }
 }
 

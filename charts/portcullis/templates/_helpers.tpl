@@ -29,14 +29,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "portcullis.labels" . | replace (printf "managed-by: %s" .Release.Service) "managed-by: portcullis" -}}
 {{- end -}}
 
-{{/* The name of what is the cluster's: webhook configurations and roles. The server registers under one
-     name, and asks about nothing of it; others are named after the namespace, so that releases do not
-     collide. */}}
+{{/* The name of what is the cluster's: webhook configurations and roles. As no namespace and no Service
+     has a dot in its name, no other release has it. */}}
 {{- define "portcullis.clusterName" -}}
-{{- if eq .Values.certificates.mode "self" -}}
-portcullis
-{{- else -}}
-{{- printf "%s-%s" .Release.Namespace (include "portcullis.fullname" .) | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s.%s" (include "portcullis.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{/* Says whether the server registers itself. */}}
+{{- define "portcullis.registers" -}}
+{{- if eq .Values.webhooks.registration "server" -}}
+true
+{{- else if eq .Values.certificates.mode "self" -}}
+{{- fail "webhooks.registration: with certificates.mode=self the server registers itself" -}}
 {{- end -}}
 {{- end -}}
 
