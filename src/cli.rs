@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes are those of
 //! [`Exit`].
 
+pub mod audit;
 pub mod certs;
 pub mod check;
 pub mod eval;
@@ -67,6 +68,7 @@ enum Command {
     Serve(serve::Args),
     Check(check::Args),
     Test(test::Args),
+    Audit(audit::Args),
     Eval(eval::Args),
     Lint(lint::Args),
     Explain(explain::Args),
@@ -82,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => Ok(test::run(&args)),
+        Command::Audit(args) => audit::run(&args),
         Command::Eval(args) => Ok(eval::run(&args)),
         Command::Lint(args) => Ok(lint::run(&args)),
         Command::Explain(args) => explain::run(&args),

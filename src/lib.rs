@@ -45,6 +45,9 @@ pub mod cluster;
 pub mod webhook;
 
 #[cfg(feature = "shell")]
+pub mod audit;
+
+#[cfg(feature = "shell")]
 pub mod serve;
 
 #[cfg(feature = "shell")]

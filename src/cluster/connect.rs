@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
+use axum::http::header::USER_AGENT;
 use kube::Client;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
@@ -43,14 +45,35 @@ pub async fn connect(
 /// # Errors
 /// What is configured cannot be used.
 pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<(Client, String)>, ConnectError> {
-    let Some(config) = find(kubeconfig).await? else {
+    let found = find(kubeconfig, None).await?;
+    found.map(client_of).transpose()
+}
+
+/// Returns such a client that says who it is and leaves it to its user to ask again: for work that can
+/// wait, and is told apart from what cannot.
+///
+/// # Errors
+/// What is configured cannot be used.
+pub async fn patient_client(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+    agent: &'static str,
+) -> Result<Option<(Client, String)>, ConnectError> {
+    let Some(mut config) = find(kubeconfig, context).await? else {
         return Ok(None);
     };
+    let agent = HeaderValue::from_static(agent);
+    config.headers.push((USER_AGENT, agent));
+    config.default_retry = false;
+    client_of(config).map(Some)
+}
+
+fn client_of(config: Config) -> Result<(Client, String), ConnectError> {
     // kube takes the provider of the process; this is the only one that is built in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let address = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(Box::new)?;
-    Ok(Some((client, address)))
+    Ok((client, address))
 }
 
 /// Says what went wrong with a request, in the API server's words: those of a refusal name the account,
@@ -66,8 +89,14 @@ pub fn described(problem: &kube::Error) -> String {
     }
 }
 
-async fn find(kubeconfig: Option<&Path>) -> Result<Option<Config>, ConnectError> {
-    let options = KubeConfigOptions::default();
+async fn find(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Option<Config>, ConnectError> {
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
     if let Some(path) = kubeconfig {
         let kubeconfig = Kubeconfig::read_from(path)?;
         return Ok(Some(
@@ -75,7 +104,7 @@ async fn find(kubeconfig: Option<&Path>) -> Result<Option<Config>, ConnectError>
         ));
     }
     // Set in every pod (kubernetes `pkg/kubelet/envvars`), whether or not it has an account.
-    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+    if context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
         match Config::incluster_env() {
             Ok(config) => return Ok(Some(config)),
             Err(InClusterError::ReadDefaultNamespace(problem)) if is_absent(&problem) => {}

@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod balancer;
 mod caches;
 mod follows;
@@ -25,6 +26,7 @@ mod manages;
 mod network;
 mod published;
 mod rights;
+mod scale;
 mod service;
 
 use std::fs;

@@ -170,6 +170,11 @@ impl ApiServer {
         }
     }
 
+    /// Returns the port of etcd.
+    pub(crate) fn etcd_port(&self) -> u16 {
+        self.etcd_port
+    }
+
     /// Returns the audit events of a service account, by the name of its user.
     pub(crate) fn audit(&self, user: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.path().join("audit.log")).unwrap();

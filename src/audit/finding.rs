@@ -1,0 +1,387 @@
+//! What a scan finds, and how much of it is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::plan::Plan;
+use crate::diagnostics::Diagnostic;
+use crate::engine::verdict::{Decision, Outcome, Verdict};
+use crate::policy::compile::CompiledPolicy;
+use crate::policy::model::ValidationAction;
+
+/// What is kept of a message.
+pub(super) const MOST_OF_A_MESSAGE: usize = 1024;
+
+/// Something that a policy says of an object, or of the cluster as a whole.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The policy.
+    pub policy: Arc<CompiledPolicy>,
+    /// The position of the validation, from 0; `None` if it is not about one.
+    pub rule: Option<usize>,
+    /// How bad it is.
+    pub result: Result,
+    /// One line for people.
+    pub message: Box<str>,
+    /// The object; `None` for the cluster as a whole.
+    pub object: Option<Object>,
+}
+
+/// How bad a finding is, in the words of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Result {
+    /// It would be rejected.
+    Fail,
+    /// The policy could not be evaluated, and it would be rejected.
+    Error,
+    /// It would be admitted with a warning, recorded, or changed.
+    Warn,
+}
+
+impl Result {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Result::Fail => "fail",
+            Result::Error => "error",
+            Result::Warn => "warn",
+        }
+    }
+}
+
+/// An object that something is found about.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its kind.
+    pub kind: Arc<KindName>,
+    /// Its namespace; empty if it is in none.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+}
+
+/// A kind in a version.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KindName {
+    /// `group/version`, or `version` for the core group.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+}
+
+impl KindName {
+    /// Says whether nothing that its objects hold may be repeated.
+    fn is_secret(&self) -> bool {
+        self.api_version == "v1" && self.kind == "Secret"
+    }
+}
+
+impl Object {
+    /// Returns the name for people, as other commands write it.
+    pub fn subject(&self) -> String {
+        let kind = &self.kind.kind;
+        match &*self.namespace {
+            "" => format!("{kind} {}", self.name),
+            namespace => format!("{kind} {namespace}/{}", self.name),
+        }
+    }
+}
+
+/// How often a policy found something in a namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// What would be rejected.
+    pub fail: u64,
+    /// What could not be evaluated.
+    pub error: u64,
+    /// What would be warned about, recorded or changed.
+    pub warn: u64,
+}
+
+impl Counts {
+    fn add(&mut self, result: Result) {
+        match result {
+            Result::Fail => self.fail += 1,
+            Result::Error => self.error += 1,
+            Result::Warn => self.warn += 1,
+        }
+    }
+
+    /// Adds others.
+    pub fn include(&mut self, other: Counts) {
+        self.fail += other.fail;
+        self.error += other.error;
+        self.warn += other.warn;
+    }
+
+    /// Returns how many there are.
+    pub fn all(self) -> u64 {
+        self.fail + self.error + self.warn
+    }
+}
+
+/// How many findings are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of one namespace.
+    pub of_namespace: usize,
+    /// Of all.
+    pub of_all: usize,
+}
+
+impl Default for Limits {
+    /// A finding takes about 300 bytes: some 30 MB. What a namespace has more than these is in no report
+    /// that anybody reads.
+    fn default() -> Self {
+        Limits {
+            of_namespace: 20_000,
+            of_all: 100_000,
+        }
+    }
+}
+
+/// What was found in one namespace, or about what is in none.
+#[derive(Debug, Default)]
+pub struct InNamespace {
+    /// The findings that are kept.
+    pub kept: Vec<Finding>,
+    /// How many more there are.
+    pub omitted: u64,
+    /// All of them, by policy.
+    pub counts: BTreeMap<String, Counts>,
+}
+
+/// What was found; never more than its limits.
+#[derive(Debug, Default)]
+pub struct Findings {
+    limits: Limits,
+    kept: usize,
+    by_namespace: BTreeMap<Box<str>, InNamespace>,
+}
+
+impl Findings {
+    /// Keeps so many.
+    pub fn new(limits: Limits) -> Self {
+        Findings {
+            limits,
+            ..Findings::default()
+        }
+    }
+
+    /// Adds a finding, or counts it.
+    pub fn add(&mut self, finding: Finding) {
+        let namespace = finding.object.as_ref().map_or("", |it| &it.namespace);
+        if !self.by_namespace.contains_key(namespace) {
+            self.by_namespace
+                .insert(namespace.into(), InNamespace::default());
+        }
+        let Some(place) = self.by_namespace.get_mut(namespace) else {
+            return;
+        };
+        let name = &finding.policy.policy.name;
+        match place.counts.get_mut(name) {
+            Some(counts) => counts.add(finding.result),
+            None => place
+                .counts
+                .entry(name.clone())
+                .or_default()
+                .add(finding.result),
+        }
+        let Limits {
+            of_namespace,
+            of_all,
+        } = self.limits;
+        if place.kept.len() < of_namespace && self.kept < of_all {
+            place.kept.push(finding);
+            self.kept += 1;
+        } else {
+            place.omitted += 1;
+        }
+    }
+
+    /// Adds all of these.
+    pub fn include(&mut self, others: Findings) {
+        for (namespace, found) in others.by_namespace {
+            let place = self.by_namespace.entry(namespace).or_default();
+            for (policy, counts) in found.counts {
+                place.counts.entry(policy).or_default().include(counts);
+            }
+            place.omitted += found.omitted;
+            for finding in found.kept {
+                if place.kept.len() < self.limits.of_namespace && self.kept < self.limits.of_all {
+                    place.kept.push(finding);
+                    self.kept += 1;
+                } else {
+                    place.omitted += 1;
+                }
+            }
+        }
+    }
+
+    /// Puts what is kept in an order that depends on nothing else.
+    pub fn sort(&mut self) {
+        for place in self.by_namespace.values_mut() {
+            place.kept.sort_by(|a, b| order(a).cmp(&order(b)));
+        }
+    }
+
+    /// Returns what was found by namespace; empty for what is in none.
+    pub fn by_namespace(&self) -> &BTreeMap<Box<str>, InNamespace> {
+        &self.by_namespace
+    }
+
+    /// Returns the findings that are kept.
+    pub fn kept(&self) -> impl Iterator<Item = &Finding> {
+        self.by_namespace.values().flat_map(|it| &it.kept)
+    }
+
+    /// Counts those that are not.
+    pub fn omitted(&self) -> u64 {
+        self.by_namespace.values().map(|it| it.omitted).sum()
+    }
+
+    /// Counts all, by policy.
+    pub fn by_policy(&self) -> BTreeMap<&str, Counts> {
+        let mut all: BTreeMap<&str, Counts> = BTreeMap::new();
+        for place in self.by_namespace.values() {
+            for (policy, counts) in &place.counts {
+                all.entry(policy).or_default().include(*counts);
+            }
+        }
+        all
+    }
+
+    /// Counts all.
+    pub fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        for counts in self.by_policy().into_values() {
+            all.include(counts);
+        }
+        all
+    }
+}
+
+type Order<'f> = (
+    Option<(&'f KindName, &'f str)>,
+    &'f str,
+    Option<usize>,
+    &'f str,
+);
+
+fn order(finding: &Finding) -> Order<'_> {
+    let object = finding.object.as_ref();
+    let object = object.map(|it| (&*it.kind, &*it.name));
+    (
+        object,
+        &finding.policy.policy.name,
+        finding.rule,
+        &finding.message,
+    )
+}
+
+/// Returns what a verdict says of an object, or of the cluster: once each, whatever the bindings.
+pub fn of_verdict(verdict: &Verdict, plan: &Plan, object: Option<&Object>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for decision in &verdict.decisions {
+        if !plan.counts(&decision.policy, decision.validation) {
+            continue;
+        }
+        let finding = Finding {
+            policy: Arc::clone(&decision.policy),
+            rule: decision.validation,
+            result: result(decision),
+            message: message(decision, object).into(),
+            object: object.cloned(),
+        };
+        let is_same = |it: &&mut Finding| {
+            Arc::ptr_eq(&it.policy, &finding.policy)
+                && it.rule == finding.rule
+                && it.message == finding.message
+        };
+        match found.iter_mut().find(is_same) {
+            Some(known) => known.result = known.result.min(finding.result),
+            None => found.push(finding),
+        }
+    }
+    found
+}
+
+/// What is said in place of what an object's own text could be in.
+const UNQUOTED_ERROR: &str = "an expression could not be evaluated";
+const UNQUOTED_VIOLATION: &str = "a validation does not hold";
+
+/// The message of a decision; of a Secret one that repeats nothing that the Secret holds.
+fn message(decision: &Decision, object: Option<&Object>) -> String {
+    let is_secret = object.is_some_and(|it| it.kind.is_secret());
+    if !is_secret {
+        return clipped(&decision.message, MOST_OF_A_MESSAGE);
+    }
+    let validations = &decision.policy.validations;
+    let validation = decision.validation.and_then(|at| validations.get(at));
+    match (decision.outcome, validation) {
+        (Outcome::Error, _) => UNQUOTED_ERROR.to_owned(),
+        (Outcome::Violation, Some(validation)) => match &validation.message {
+            Some(message) => clipped(message, MOST_OF_A_MESSAGE),
+            None => UNQUOTED_VIOLATION.to_owned(),
+        },
+        (Outcome::Violation, None) => UNQUOTED_VIOLATION.to_owned(),
+    }
+}
+
+fn result(decision: &Decision) -> Result {
+    let denies = decision.actions.contains(&ValidationAction::Deny);
+    match (decision.outcome, denies) {
+        (_, false) => Result::Warn,
+        (Outcome::Error, true) => Result::Error,
+        (Outcome::Violation, true) => Result::Fail,
+    }
+}
+
+/// Returns so many bytes of a text at most, on one line.
+pub(super) fn clipped(text: &str, most: usize) -> String {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if one_line.len() <= most {
+        return one_line;
+    }
+    let mut end = most.saturating_sub('…'.len_utf8());
+    while !one_line.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", one_line.get(..end).unwrap_or_default())
+}
+
+/// What findings about the cluster as a whole are about.
+pub const CLUSTER: &str = "the cluster";
+
+impl Finding {
+    /// Returns the name of what it is about.
+    pub fn subject(&self) -> String {
+        match &self.object {
+            Some(object) => object.subject(),
+            None => CLUSTER.to_owned(),
+        }
+    }
+
+    /// Returns it as other commands' findings are shown, with the place of the rule.
+    pub fn to_diagnostic(&self) -> Diagnostic {
+        let policy = &self.policy.policy;
+        let diagnostic = match self.result {
+            Result::Fail | Result::Error => Diagnostic::error(&policy.name, &*self.message),
+            Result::Warn => Diagnostic::warning(&policy.name, &*self.message),
+        };
+        let rule = self.rule.and_then(|at| policy.validations.get(at));
+        let diagnostic = match rule {
+            Some(rule) => diagnostic.at(&rule.expression.source, rule.expression.span()),
+            None => diagnostic.at(&policy.origin.source, policy.origin.span),
+        };
+        let why = policy.about.description.split("\n\n").next();
+        let why = why.unwrap_or_default();
+        let diagnostic = match why.trim().is_empty() {
+            true => diagnostic,
+            false => diagnostic.help(clipped(why, MOST_OF_A_MESSAGE)),
+        };
+        diagnostic.about(self.subject())
+    }
+}

@@ -1,0 +1,547 @@
+//! The scan itself: page by page, each object as a request to create it.
+//!
+//! While a page is evaluated the next one is on its way; there are never more. A list that takes longer
+//! than the API server remembers is begun anew, and what was found in it is found again; after
+//! [`RESTARTS`] times it goes on as of now, so that every scan ends.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+
+use super::finding::{self, Finding, Findings, KindName, Limits, Object, Result as Rating};
+use super::list::{Ask, ListError, Lister, Page};
+use super::plan::{Listing, Plan};
+use super::view::World;
+use crate::admission::resources::Resources;
+use crate::admission::review::{
+    AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation,
+};
+use crate::admission::synthesize::UID;
+use crate::cel::eval::IsExpired;
+use crate::engine::mutating::{self, Defaults, Mutated, Mutating};
+use crate::engine::observer::{Held, Observer, Unwatched};
+use crate::engine::{self, Options, Select};
+use crate::manifest::Key;
+use crate::policy::compile::CompiledPolicy;
+use crate::policy::set::PolicySet;
+use crate::schema::Schemas;
+
+/// How often a list is begun anew.
+pub const RESTARTS: u32 = 2;
+/// How long one object may take; budgets end nearly everything long before.
+const OBJECT: Duration = Duration::from_secs(10);
+/// How many paths of a change are named.
+const MOST_PATHS: usize = 5;
+
+/// What is scanned, and with what.
+pub struct Scan<'s> {
+    /// The policies.
+    pub set: &'s PolicySet,
+    /// What they are held against.
+    pub plan: &'s Plan,
+    /// What objects see of the cluster.
+    pub world: &'s dyn World,
+    /// What is known of resources.
+    pub resources: &'s Resources,
+    /// What kinds look like, for mutations.
+    pub schemas: &'s (dyn Fn() -> &'s Schemas + Sync),
+    /// Asks for pages.
+    pub lister: &'s Lister,
+    /// The namespaces to look at; empty for all, and what is in none.
+    pub namespaces: &'s [String],
+    /// On how many threads objects are evaluated.
+    pub threads: usize,
+    /// How many findings are kept.
+    pub limits: Limits,
+    /// Called before each object: lets others go first.
+    pub give_way: &'s (dyn Fn() + Sync),
+}
+
+/// What came of a scan.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// What was found.
+    pub findings: Findings,
+    /// How many objects were looked at.
+    pub objects: u64,
+    /// How many of them could not be read, or needed what is not known.
+    pub unread: u64,
+    /// Kinds that could not be listed, and why.
+    pub problems: Vec<(String, ListError)>,
+}
+
+impl Scanned {
+    /// Says whether everything was looked at.
+    pub fn is_whole(&self) -> bool {
+        self.problems.is_empty() && self.unread == 0
+    }
+}
+
+/// How far a scan is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'p> {
+    /// The kind it is at.
+    pub kind: &'p str,
+    /// Which of the kinds that is, from 1, and how many there are.
+    pub at: (usize, usize),
+    /// How many objects were looked at.
+    pub objects: u64,
+    /// How many more there are of the kind, if that is known.
+    pub remaining: Option<u64>,
+    /// What was found.
+    pub found: u64,
+}
+
+/// Is told how far a scan is.
+pub type Watcher<'w> = dyn FnMut(Progress<'_>) + Send + 'w;
+
+/// What came of one kind.
+#[derive(Default)]
+struct Part {
+    findings: Findings,
+    objects: u64,
+    unread: u64,
+}
+
+impl Scan<'_> {
+    /// Scans everything that is planned. Needs a runtime of several threads.
+    pub async fn run(&self, watcher: &mut Watcher<'_>) -> Scanned {
+        let mut scanned = Scanned {
+            findings: Findings::new(self.limits),
+            ..Scanned::default()
+        };
+        let kinds = self.plan.listings.len();
+        for (at, listing) in self.plan.listings.iter().enumerate() {
+            if !self.namespaces.is_empty() && !listing.served.is_namespaced {
+                continue;
+            }
+            let name = listing.served.name();
+            let before = (scanned.objects, scanned.findings.counts().all());
+            let mut tell = |part: &Part, remaining| {
+                watcher(Progress {
+                    kind: &name,
+                    at: (at + 1, kinds),
+                    objects: before.0 + part.objects,
+                    remaining,
+                    found: before.1 + part.findings.counts().all(),
+                });
+            };
+            match self.kind(listing, &mut tell).await {
+                Ok(part) => {
+                    scanned.findings.include(part.findings);
+                    scanned.objects += part.objects;
+                    scanned.unread += part.unread;
+                }
+                // It was there when the scan was planned.
+                Err(ListError::Unknown) => {}
+                Err(problem) => scanned.problems.push((name, problem)),
+            }
+        }
+        if self.namespaces.is_empty() {
+            self.cluster(&mut scanned.findings);
+        }
+        scanned.findings.sort();
+        scanned
+    }
+
+    /// Evaluates the policies about the cluster as a whole.
+    fn cluster(&self, findings: &mut Findings) {
+        if self.set.about_cluster().is_empty() {
+            return;
+        }
+        let mut found = Vec::new();
+        let is_known = tokio::task::block_in_place(|| {
+            self.world.look(None, &mut |view| {
+                let options = Options {
+                    resources: self.resources,
+                    ..Options::new(view)
+                };
+                let verdict = engine::audit_cluster(self.set, options, &mut Unwatched);
+                found = finding::of_verdict(&verdict, self.plan, None);
+            })
+        });
+        if is_known {
+            found.into_iter().for_each(|it| findings.add(it));
+        }
+    }
+
+    async fn kind(
+        &self,
+        listing: &Listing,
+        tell: &mut (dyn FnMut(&Part, Option<u64>) + Send),
+    ) -> Result<Part, ListError> {
+        let all = [None];
+        let named: Vec<Option<&str>> = self.namespaces.iter().map(|it| Some(it.as_str())).collect();
+        let namespaces = match named.is_empty() {
+            true => &all[..],
+            false => &named[..],
+        };
+        let mut whole = Part {
+            findings: Findings::new(self.limits),
+            ..Part::default()
+        };
+        for namespace in namespaces {
+            let path = listing.served.path(&listing.version, *namespace);
+            let mut restarts = 0;
+            loop {
+                match self.pages(listing, &path, restarts < RESTARTS, tell).await {
+                    Ok(part) => {
+                        whole.findings.include(part.findings);
+                        whole.objects += part.objects;
+                        whole.unread += part.unread;
+                        break;
+                    }
+                    Err(ListError::Expired { .. }) if restarts < RESTARTS => restarts += 1,
+                    Err(problem) => return Err(problem),
+                }
+            }
+        }
+        Ok(whole)
+    }
+
+    async fn pages(
+        &self,
+        listing: &Listing,
+        path: &str,
+        may_restart: bool,
+        tell: &mut (dyn FnMut(&Part, Option<u64>) + Send),
+    ) -> Result<Part, ListError> {
+        let kind = Arc::new(KindName {
+            api_version: listing.served.api_version(&listing.version),
+            kind: listing.served.kind.clone(),
+        });
+        let mut part = Part {
+            findings: Findings::new(self.limits),
+            ..Part::default()
+        };
+        // The page on its way, which ends with whoever waits for it.
+        let mut coming = JoinSet::new();
+        let fetch = |coming: &mut JoinSet<Result<Page, ListError>>, ask: Ask| {
+            let lister = self.lister.clone();
+            coming.spawn(async move { lister.page(ask).await });
+        };
+        fetch(&mut coming, Ask::first(path));
+        while let Some(fetched) = coming.join_next().await {
+            let fetched =
+                fetched.unwrap_or_else(|problem| Err(ListError::Failed(problem.to_string())));
+            let page = match fetched {
+                Ok(page) => page,
+                Err(ListError::Expired { token: Some(token) }) if !may_restart => {
+                    let ask = Ask {
+                        token: Some(token),
+                        ..Ask::first(path)
+                    };
+                    fetch(&mut coming, ask);
+                    continue;
+                }
+                Err(problem) => return Err(problem),
+            };
+            if let Some(token) = &page.token {
+                let ask = Ask {
+                    token: Some(token.clone()),
+                    limit: page.next_limit,
+                    ..Ask::first(path)
+                };
+                fetch(&mut coming, ask);
+            }
+            tokio::task::block_in_place(|| self.evaluate(&page, listing, &kind, &mut part))?;
+            tell(&part, page.remaining);
+        }
+        Ok(part)
+    }
+
+    /// Evaluates the objects of a page.
+    fn evaluate(
+        &self,
+        page: &Page,
+        listing: &Listing,
+        kind: &Arc<KindName>,
+        part: &mut Part,
+    ) -> Result<(), ListError> {
+        let items = page.items()?;
+        let one = |item: &&RawValue| {
+            (self.give_way)();
+            self.object(item, listing, kind)
+        };
+        for found in map(&items, self.threads, &one) {
+            part.objects += 1;
+            match found {
+                Some(found) => found.into_iter().for_each(|it| part.findings.add(it)),
+                None => part.unread += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates an object; `None` if that cannot be done.
+    fn object(
+        &self,
+        item: &RawValue,
+        listing: &Listing,
+        kind: &Arc<KindName>,
+    ) -> Option<Vec<Finding>> {
+        let head: Head<'_> = serde_json::from_str(item.get()).ok()?;
+        let text = whole_text(item, &kind.api_version, &kind.kind);
+        let whole: &RawValue = serde_json::from_str(&text).ok()?;
+        let request = request(whole, &head.metadata, listing);
+        let object = Object {
+            kind: Arc::clone(kind),
+            namespace: head.metadata.namespace.as_ref().into(),
+            name: head.metadata.name.as_ref().into(),
+            uid: head.metadata.uid.as_ref().into(),
+        };
+        let key = Key {
+            api_version: &kind.api_version,
+            kind: &kind.kind,
+            namespace: &object.namespace,
+            name: &object.name,
+        };
+        let mut found = None;
+        let is_known = self.world.look(Some(key), &mut |view| {
+            let expiry = Expiry(Instant::now() + OBJECT);
+            let options = Options {
+                cluster: view,
+                resources: self.resources,
+                authorizer: None,
+                is_expired: Some(&expiry),
+                select: Select::All,
+            };
+            found = self.decide(&request, options, &object);
+        });
+        found.filter(|_| is_known)
+    }
+
+    fn decide(
+        &self,
+        request: &AdmissionRequest<'_>,
+        options: Options<'_>,
+        object: &Object,
+    ) -> Option<Vec<Finding>> {
+        let verdict = engine::validate(self.set, request, options).ok()?;
+        let mut found = finding::of_verdict(&verdict, self.plan, Some(object));
+        if self.set.mutating().is_empty() {
+            return Some(found);
+        }
+        let mut applied = Applied::default();
+        let schemas = || (self.schemas)();
+        let how = Mutating {
+            schemas: &schemas,
+            defaults: Defaults::Applied,
+        };
+        let mutated =
+            mutating::mutate_observed(self.set, request, options, how, &mut applied).ok()?;
+        found.extend(finding::of_verdict(
+            &mutated.verdict,
+            self.plan,
+            Some(object),
+        ));
+        if !mutated.patch.is_empty() {
+            found.extend(self.changes(&mutated, &applied, object));
+        }
+        Some(found)
+    }
+
+    /// Returns a finding for each policy that has changed the object, or has been asked to.
+    fn changes(&self, mutated: &Mutated, applied: &Applied, object: &Object) -> Vec<Finding> {
+        let mut paths: Vec<&str> = mutated.patch.iter().map(|it| &*it.path).collect();
+        paths.dedup();
+        let others = paths.len().saturating_sub(MOST_PATHS);
+        paths.truncate(MOST_PATHS);
+        let mut message = format!("would be changed at {}", paths.join(", "));
+        if others > 0 {
+            message.push_str(&format!(" and {others} more"));
+        }
+        let message = finding::clipped(&message, finding::MOST_OF_A_MESSAGE);
+        let has_run = |name: &String| applied.policies.contains(name);
+        let mutating = self.set.mutating().iter().map(|bound| &bound.policy);
+        let run = mutating
+            .filter(|policy| has_run(&policy.policy.name) && self.plan.counts(policy, None));
+        let found = run.map(|policy| Finding {
+            policy: Arc::clone(policy),
+            rule: None,
+            result: Rating::Warn,
+            message: message.as_str().into(),
+            object: Some(object.clone()),
+        });
+        found.collect()
+    }
+}
+
+/// The names of the policies that were applied.
+#[derive(Default)]
+struct Applied {
+    policies: Vec<String>,
+}
+
+impl Observer for Applied {
+    fn is_watching(&self) -> bool {
+        false
+    }
+
+    fn applies(&mut self, policy: &CompiledPolicy) {
+        let name = &policy.policy.name;
+        if !self.policies.contains(name) {
+            self.policies.push(name.clone());
+        }
+    }
+
+    fn validated(&mut self, _: &CompiledPolicy, _: usize, _: Held) {}
+
+    fn failed(&mut self, _: &CompiledPolicy, _: &str) {}
+}
+
+/// What is read of an object to name it.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    metadata: HeadMetadata<'a>,
+}
+
+#[derive(Deserialize)]
+struct HeadMetadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
+}
+
+/// What a list may leave out of an object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Types<'a> {
+    #[serde(borrow, default)]
+    api_version: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    kind: Option<Cow<'a, str>>,
+}
+
+/// Returns an object of a list with its `apiVersion` and `kind`, which lists of built-in kinds leave out
+/// (apimachinery `pkg/runtime/serializer/versioning/versioning.go`).
+pub(super) fn whole_text<'a>(item: &'a RawValue, api_version: &str, kind: &str) -> Cow<'a, str> {
+    let text = item.get();
+    let types: Result<Types<'_>, _> = serde_json::from_str(text);
+    let (has_version, has_kind) = match &types {
+        Ok(types) => (types.api_version.is_some(), types.kind.is_some()),
+        Err(_) => (true, true),
+    };
+    let Some(rest) = text.strip_prefix('{').filter(|_| !has_version || !has_kind) else {
+        return Cow::Borrowed(text);
+    };
+    let mut whole = String::with_capacity(text.len() + api_version.len() + kind.len() + 40);
+    whole.push('{');
+    // Names of kinds and versions hold nothing that JSON would escape.
+    if !has_kind {
+        whole.push_str("\"kind\":\"");
+        whole.push_str(kind);
+        whole.push_str("\",");
+    }
+    if !has_version {
+        whole.push_str("\"apiVersion\":\"");
+        whole.push_str(api_version);
+        whole.push_str("\",");
+    }
+    match rest.trim_start().starts_with('}') {
+        true => {
+            whole.pop();
+            whole.push('}');
+        }
+        false => whole.push_str(rest),
+    }
+    Cow::Owned(whole)
+}
+
+/// The request that would create an object.
+fn request<'r>(
+    object: &'r RawValue,
+    metadata: &'r HeadMetadata<'_>,
+    listing: &'r Listing,
+) -> AdmissionRequest<'r> {
+    let served = &listing.served;
+    let is_namespace = served.group.is_empty() && served.resource == "namespaces";
+    let kind = GroupVersionKind {
+        group: Cow::Borrowed(&*served.group),
+        version: Cow::Borrowed(&*listing.version),
+        kind: Cow::Borrowed(&*served.kind),
+    };
+    let resource = GroupVersionResource {
+        group: Cow::Borrowed(&*served.group),
+        version: Cow::Borrowed(&*listing.version),
+        resource: Cow::Borrowed(&*served.resource),
+    };
+    AdmissionRequest {
+        uid: Cow::Borrowed(UID),
+        request_kind: Some(kind.clone()),
+        request_resource: Some(resource.clone()),
+        kind,
+        resource,
+        sub_resource: Cow::Borrowed(""),
+        request_sub_resource: Cow::Borrowed(""),
+        name: Cow::Borrowed(&*metadata.name),
+        // The API server gives requests for a Namespace that namespace.
+        namespace: match is_namespace {
+            true => Cow::Borrowed(&*metadata.name),
+            false => Cow::Borrowed(&*metadata.namespace),
+        },
+        operation: Operation::Create,
+        user_info: None,
+        object: Some(object),
+        old_object: None,
+        dry_run: false,
+        options: None,
+    }
+}
+
+/// A point in time after which an object is given up.
+#[derive(Debug)]
+struct Expiry(Instant);
+
+impl IsExpired for Expiry {
+    fn is_expired(&self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+/// How many objects a thread takes at once.
+const BLOCK: usize = 16;
+
+/// Returns what `work` gives for each item, in their order, done on so many threads.
+fn map<T: Sync, R: Send>(items: &[T], threads: usize, work: &(dyn Fn(&T) -> R + Sync)) -> Vec<R> {
+    let threads = threads.min(items.len().div_ceil(BLOCK));
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(block) = items.chunks(BLOCK).nth(at) else {
+                return done;
+            };
+            done.push((at, block.iter().map(work).collect::<Vec<R>>()));
+        }
+    };
+    let mut blocks = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let done = workers.into_iter().flat_map(|worker| match worker.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.collect::<Vec<_>>()
+    });
+    blocks.sort_by_key(|(at, _)| *at);
+    blocks
+        .into_iter()
+        .flat_map(|(_, results)| results)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Scans of scripted lists.
+
+use serde_json::json;
+
+use super::*;
+use crate::audit::list::tests::{Answer, list, scripted};
+use crate::audit::plan::Only;
+use crate::audit::served::{Discovery, Served};
+use crate::audit::view::{Snapshot, Texts};
+use crate::cel::version::KubernetesVersion;
+use crate::sources;
+use crate::text::Source;
+
+fn set(text: &str) -> PolicySet {
+    let (documents, problems) = sources::documents(&[Source::new("p.cel", text)]);
+    assert!(problems.is_empty(), "{problems:?}");
+    let version = KubernetesVersion::default();
+    PolicySet::build(documents, version, &PolicySet::default(), |_| false).set
+}
+
+fn discovery(resource: &str, kind: &str) -> Discovery {
+    Discovery {
+        resources: vec![Served {
+            group: String::new(),
+            resource: resource.to_owned(),
+            kind: kind.to_owned(),
+            is_namespaced: true,
+            versions: vec!["v1".to_owned()],
+        }],
+        unknown: Vec::new(),
+    }
+}
+
+const NAMES: &str = "// ---
+// name: names
+// match: {resources: [v1/configmaps, v1/secrets], operations: [CREATE]}
+// ---
+// @require the name is allowed
+!object.metadata.name.startsWith('bad') && object.kind != '' && object.apiVersion == 'v1'
+// @message
+object.metadata.name + ' holds ' + object.?data.?key.orValue('nothing')
+";
+
+/// Scans with these answers.
+async fn scan(
+    text: &str,
+    discovery: &Discovery,
+    answers: Vec<Answer>,
+    limits: Limits,
+) -> (Scanned, Vec<String>) {
+    let set = set(text);
+    let plan = Plan::of(&set, discovery, &Only::default());
+    let (lister, asked) = scripted(answers);
+    let (texts, arena) = (Texts::default(), bumpalo::Bump::new());
+    let snapshot = Snapshot::new(&arena, &texts, &set);
+    let scan = Scan {
+        set: &set,
+        plan: &plan,
+        world: &snapshot,
+        resources: Resources::built_in(),
+        schemas: &|| Schemas::built_in_shared(),
+        lister: &lister,
+        namespaces: &[],
+        threads: 2,
+        limits,
+        give_way: &|| {},
+    };
+    let scanned = scan.run(&mut |_| {}).await;
+    let asked = asked.lock().unwrap().clone();
+    (scanned, asked)
+}
+
+fn subjects(scanned: &Scanned) -> Vec<String> {
+    scanned.findings.kept().map(|it| it.subject()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_looked_at_and_what_is_wrong_is_found() {
+    let answers = vec![
+        (200, vec![], list(&["a", "bad-1"], "next")),
+        (200, vec![], list(&["bad-2", "b"], "")),
+    ];
+    let (scanned, asked) = scan(
+        NAMES,
+        &discovery("configmaps", "ConfigMap"),
+        answers,
+        Limits::default(),
+    )
+    .await;
+    assert_eq!(
+        subjects(&scanned),
+        ["ConfigMap shop/bad-1", "ConfigMap shop/bad-2"]
+    );
+    assert_eq!((scanned.objects, scanned.unread, asked.len()), (4, 0, 2));
+    let first = scanned.findings.kept().next().unwrap();
+    assert_eq!(
+        (&*first.message, first.result),
+        ("bad-1 holds nothing", Rating::Fail)
+    );
+    assert_eq!(first.to_diagnostic().code, "names");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_forgotten_is_begun_anew_and_nothing_is_found_twice() {
+    let gone = json!({"kind": "Status", "metadata": {"continue": "as-of-now"}}).to_string();
+    let begun = || (200, vec![], list(&["bad-1"], "next"));
+    let answers = vec![
+        begun(),
+        (410, vec![], gone.clone()),
+        begun(),
+        (410, vec![], gone.clone()),
+        begun(),
+        (410, vec![], gone),
+        (200, vec![], list(&["bad-2"], "")),
+    ];
+    let (scanned, asked) = scan(
+        NAMES,
+        &discovery("configmaps", "ConfigMap"),
+        answers,
+        Limits::default(),
+    )
+    .await;
+    assert_eq!(
+        subjects(&scanned),
+        ["ConfigMap shop/bad-1", "ConfigMap shop/bad-2"]
+    );
+    assert_eq!(scanned.objects, 2);
+    let last = asked.last().unwrap();
+    assert!(
+        last.ends_with("continue=as-of-now"),
+        "in the end it goes on: {last}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_secret_holds_is_never_said() {
+    let secret =
+        json!({"metadata": {"name": "bad", "namespace": "shop"}, "data": {"key": "c2VjcmV0"}});
+    let page = json!({"metadata": {}, "items": [secret]}).to_string();
+    let (scanned, _) = scan(
+        NAMES,
+        &discovery("secrets", "Secret"),
+        vec![(200, vec![], page)],
+        Limits::default(),
+    )
+    .await;
+    let found = scanned.findings.kept().next().unwrap();
+    assert_eq!(&*found.message, "the name is allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_more_than_is_kept_is_counted() {
+    let names: Vec<String> = (0..50).map(|at| format!("bad-{at:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let limits = Limits {
+        of_namespace: 10,
+        of_all: 100,
+    };
+    let (scanned, _) = scan(
+        NAMES,
+        &discovery("configmaps", "ConfigMap"),
+        vec![(200, vec![], list(&names, ""))],
+        limits,
+    )
+    .await;
+    assert_eq!(scanned.findings.kept().count(), 10);
+    assert_eq!(scanned.findings.omitted(), 40);
+    assert_eq!(scanned.findings.by_policy()["names"].fail, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_changed_is_a_finding() {
+    let text = "// ---
+// name: labels
+// match: {resources: [v1/configmaps]}
+// mutate: true
+// ---
+// @patch
+!has(object.data) ? [JSONPatch{op: 'add', path: '/data', value: {'a': 'b'}}] : []
+";
+    let page = json!({"metadata": {}, "items": [
+        {"metadata": {"name": "bare", "namespace": "shop"}},
+        {"metadata": {"name": "full", "namespace": "shop"}, "data": {"c": "d"}},
+    ]});
+    let answers = vec![(200, vec![], page.to_string())];
+    let (scanned, _) = scan(
+        text,
+        &discovery("configmaps", "ConfigMap"),
+        answers,
+        Limits::default(),
+    )
+    .await;
+    assert_eq!(subjects(&scanned), ["ConfigMap shop/bare"]);
+    let found = scanned.findings.kept().next().unwrap();
+    assert_eq!(
+        (&*found.message, found.result),
+        ("would be changed at /data", Rating::Warn)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_cannot_be_listed_is_a_problem_and_one_that_is_gone_is_none() {
+    for (code, problems) in [(403, 1), (404, 0)] {
+        let (scanned, _) = scan(
+            NAMES,
+            &discovery("configmaps", "ConfigMap"),
+            vec![(code, vec![], String::new())],
+            Limits::default(),
+        )
+        .await;
+        assert_eq!(scanned.problems.len(), problems, "{code}");
+        assert_eq!(scanned.is_whole(), problems == 0);
+    }
+}
+
+#[test]
+fn objects_of_lists_get_their_kind() {
+    let whole = |text: &str| {
+        let raw: &RawValue = serde_json::from_str(text).unwrap();
+        whole_text(raw, "v1", "Pod").into_owned()
+    };
+    for (text, expected) in [
+        ("{}", r#"{"kind":"Pod","apiVersion":"v1"}"#),
+        (r#"{"a":1}"#, r#"{"kind":"Pod","apiVersion":"v1","a":1}"#),
+        (
+            r#"{"kind":"X","a":1}"#,
+            r#"{"apiVersion":"v1","kind":"X","a":1}"#,
+        ),
+        (
+            r#"{"kind":"X","apiVersion":"y"}"#,
+            r#"{"kind":"X","apiVersion":"y"}"#,
+        ),
+    ] {
+        assert_eq!(whole(text), expected);
+    }
+}
