@@ -3,6 +3,7 @@
 //! It is generic over the [`Admission`] that decides reviews; who builds that is the caller's
 //! business, and so is swapping it: [`Engine::reload`] is told when the policies have changed.
 
+pub mod audit;
 mod authorities;
 pub mod caches;
 mod certificate;
@@ -36,6 +37,7 @@ use crate::webhook::limits::ConnectionLimits;
 use crate::webhook::listener::{Listener, Stage};
 use crate::webhook::review::Reviews;
 use crate::webhook::{admin, routes, tls};
+use audit::Auditor;
 use certificate::Keeper;
 use config::{Certificates, Config, ShutdownConfig};
 use herald::Announcements;
@@ -61,6 +63,8 @@ pub struct Engine<A> {
     pub reload: Box<Reload>,
     /// What the server needs to keep its certificate and webhook configurations itself.
     pub management: Option<Management>,
+    /// What the server needs to scan what the cluster has.
+    pub audit: Option<Auditor>,
 }
 
 /// Reads policies again; see [`Engine::reload`].
@@ -167,6 +171,10 @@ impl Server {
         if let Some(announcements) = engine.announcements {
             let standing = steward.as_ref().map(|it| it.standing());
             tasks.spawn(herald::announce(announcements, standing));
+        }
+        if let Some(auditor) = engine.audit {
+            let standing = steward.as_ref().map(|it| it.standing());
+            tasks.spawn(auditor.run(standing, metrics.clone(), observed_stage.clone()));
         }
         let readiness = {
             let (stage, steward) = (observed_stage.clone(), steward.clone());

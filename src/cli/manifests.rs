@@ -10,7 +10,7 @@ use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::serve::config::{self, ClusterPolicies, Mode};
 use crate::serve::registration::guards::holes;
-use crate::serve::registration::roles::{Management, Namespaces, Roles, roles};
+use crate::serve::registration::roles::{Management, Namespaces, Roles, audit_roles, roles};
 use crate::serve::registration::{Demand, NAME, Place, Target, certs_secret, empty_configurations};
 use crate::sources;
 
@@ -75,6 +75,10 @@ pub struct Args {
     /// what those read is not known here
     #[arg(long, value_name = "labelled|none", value_parser = config::cluster_policies, default_value = "none")]
     cluster_policies: ClusterPolicies,
+
+    /// Allow the server to scan what the cluster has and to write reports, too (`audit.interval`)
+    #[arg(long)]
+    audit: bool,
 
     /// What violations lead to: enforce, or audit: then a webhook that does not answer denies nothing
     /// either
@@ -144,6 +148,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Unusable);
     }
     let mut documents = objects;
+    if args.audit {
+        documents.extend(audit_roles(&set, &place.name, place.namespace.as_deref()));
+    }
     documents.extend(configurations);
     super::print(&sources::write::yaml(&documents)?);
     Ok(Exit::Clean)

@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::Client;
+use prometheus_client::registry::Registry;
 
 use super::{Exit, show};
+use crate::audit::list::Lister;
 use crate::cluster::Cluster;
-use crate::cluster::connect::{ConnectError, connect};
+use crate::cluster::connect::{ConnectError, connect, patient_client};
 use crate::cluster::published::{Published, Wanted};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
+use crate::serve::audit::{AGENT, Auditor, MOST_PAGES_A_SECOND};
 use crate::serve::caches::Caches;
 use crate::serve::config::{
     Certificates, ClusterChoice, ClusterPolicies, Config, FILE_VARIABLE, Flags, Mode, resolve,
@@ -30,6 +33,7 @@ use crate::sources;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::policies::{Faulty, PolicyMetrics};
+use crate::telemetry::scans::ScanMetrics;
 use crate::webhook::limits::cores;
 
 /// A review in the repository that the built-in packs deny.
@@ -95,6 +99,7 @@ Configuration:
       mtls-strict: {mutate: true}            # or {enabled: false}
   These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
     certsLifetime      2160h   of a certificate in a Secret, which is renewed a third of it before
+    audit.interval     0s      after a scan of what the cluster has comes the next; 0s for none
     limits.connections 1024    open connections
     limits.handshake   5s      for the TLS handshake
     limits.headers     10s     for the headers of a request
@@ -268,10 +273,11 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         namespace: config.policy_namespace.clone(),
         objects: config.cluster_policies == ClusterPolicies::Labelled,
     };
-    let needs_cluster = config.place().is_some() || wanted != Wanted::default();
+    let is_audited = !config.audit_interval.is_zero();
+    let needs_cluster = config.place().is_some() || wanted != Wanted::default() || is_audited;
     if needs_cluster && cluster.is_none() {
-        let message = "`service`, `url`, `policyNamespace` and `clusterPolicies` need a cluster, and \
-                       none was found";
+        let message = "`service`, `url`, `policyNamespace`, `clusterPolicies` and `audit` need a \
+                       cluster, and none was found";
         let help = "name its kubeconfig with `--kubeconfig`, or leave them out";
         show(&[Diagnostic::error("serve/cluster", message).help(help)]);
         return Ok(Exit::Unusable);
@@ -280,17 +286,23 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
     let published = client.as_ref();
     let published = published.and_then(|client| Published::start(client, &wanted));
     let published = published.map(Arc::new);
-    let admission = tokio::task::block_in_place(|| policies(config, cluster, published.clone()));
+    let admission =
+        tokio::task::block_in_place(|| policies(config, cluster.clone(), published.clone()));
     registry.register_collector(Box::new({
         let policies = Arc::clone(&admission);
         Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
     }));
+    let audit = match cluster.filter(|_| is_audited) {
+        Some(cluster) => Some(auditor(config, cluster, &admission, &mut registry).await?),
+        None => None,
+    };
     let overview = admission.overview();
     show_states(&admission, &states);
     let engine = Engine {
         reload: reload(&admission, states),
         announcements: announcements(&published, &client, &admission),
         management: client.and_then(|client| management(config, client, &admission)),
+        audit,
         admission,
         changes,
         published,
@@ -476,6 +488,26 @@ fn show_states(policies: &Policies, metrics: &PolicyMetrics) {
         state: "unreadable",
     });
     metrics.show(&counts, policies.chain(texts).collect());
+}
+
+/// Returns what the server needs to scan what the cluster has.
+async fn auditor(
+    config: &Config,
+    cluster: Arc<Cluster>,
+    policies: &Arc<Policies>,
+    registry: &mut Registry,
+) -> anyhow::Result<Auditor> {
+    let found = patient_client(config.kubeconfig.as_deref(), None, AGENT).await?;
+    let client = found.map_or_else(|| cluster.client(), |(client, _)| client);
+    let metrics = ScanMetrics::default();
+    metrics.register(registry);
+    Ok(Auditor {
+        interval: config.audit_interval,
+        cluster,
+        policies: Arc::clone(policies),
+        lister: Lister::new(client, Some(MOST_PAGES_A_SECOND)),
+        metrics,
+    })
 }
 
 /// Reloads the policies; a faulty one stays in force as it last was.

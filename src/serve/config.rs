@@ -68,6 +68,8 @@ pub struct Config {
     pub cluster: ClusterChoice,
     /// The file that names the cluster; without it the cluster is looked for.
     pub kubeconfig: Option<PathBuf>,
+    /// How long after a scan of what the cluster has the next one begins; zero for none.
+    pub audit_interval: Duration,
     /// What is logged.
     pub log: LogConfig,
     /// How many bytes what policies read of the cluster may take.
@@ -217,6 +219,7 @@ impl Default for Config {
             // Half of what is left of the 512 MiB that the chart gives a pod when reviews take theirs; a
             // hundred thousand objects of which a kilobyte is read.
             cache_bytes: 128 << 20,
+            audit_interval: Duration::ZERO,
             log: LogConfig::default(),
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),

@@ -86,6 +86,20 @@ struct Loaded {
     was_whole: bool,
 }
 
+/// The policies in force at one moment.
+pub(super) struct InForce(Arc<Loaded>);
+
+impl InForce {
+    pub(super) fn set(&self) -> &PolicySet {
+        &self.0.set
+    }
+
+    /// Returns what is followed for them; `None` without a cluster.
+    pub(super) fn followed(&self) -> Option<&Followed> {
+        self.0.followed.as_ref()
+    }
+}
+
 impl Policies {
     /// Loads policies, written for a version of Kubernetes, for the first time. Faulty ones are
     /// configuration errors under their own failure policy.
@@ -177,6 +191,11 @@ impl Policies {
     pub fn demand(&self) -> Option<Demand> {
         let loaded = self.loaded.load();
         loaded.was_whole.then(|| Demand::of(&loaded.set))
+    }
+
+    /// Returns the policies in force at this moment.
+    pub(super) fn in_force(&self) -> InForce {
+        InForce(self.loaded.load_full())
     }
 
     /// Follows what a set reads of the cluster. On a reload the set comes into force when that is

@@ -148,6 +148,8 @@ impl Steward {
             () = self.work(seen, self.standing()) => {}
             () = reached(&mut stage, Stage::Leaving) => {}
         }
+        // Before others may begin.
+        self.standing.send_replace(Standing::Unasked);
         candidate.release().await;
     }
 

@@ -27,6 +27,7 @@ mod network;
 mod published;
 mod rights;
 mod scale;
+mod scans;
 mod service;
 
 use std::fs;

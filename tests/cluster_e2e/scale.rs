@@ -32,7 +32,7 @@ const NAMES: &str = "// ---
 // ---
 
 // @require it says whose it is
-object.metadata.?labels.?team.hasValue() || object.metadata.name == 'kube-root-ca.crt'
+object.metadata.?labels.?team.hasValue() || object.metadata.namespace == 'kube-system'
 // @message
 object.metadata.name + ' has no label `team`'
 ";

@@ -236,6 +236,7 @@ async fn a_certificate_that_cannot_be_served_stops_the_start() {
         changes: None,
         reload: Box::new(|| Ok(String::new())),
         management: None,
+        audit: None,
         published: None,
         announcements: None,
     };

@@ -58,6 +58,7 @@ impl Harness {
             changes: Some(changes),
             reload: reload(Arc::clone(&admission), config.policies.clone()),
             management: None,
+            audit: None,
             published: None,
             announcements: None,
         };

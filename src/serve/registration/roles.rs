@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::super::config::ClusterPolicies;
 use super::{labels, with};
-use crate::admission::resources::Resources;
+use crate::admission::resources::{Resources, split};
+use crate::audit;
+use crate::audit::report::Api;
 use crate::policy::model::{ParamKind, PolicyScope};
 use crate::policy::set::PolicySet;
 use crate::serve::herald::CLUSTER_NAMESPACE;
@@ -103,6 +105,39 @@ pub fn roles(
         }
     }
     Roles { objects, guessed }
+}
+
+/// Returns a role that allows background scans for these policies, beside [`roles`], and its binding: to
+/// list what they match when it is created and what those about the cluster read, and to keep reports.
+pub fn audit_roles(set: &PolicySet, name: &str, own_namespace: Option<&str>) -> Vec<Value> {
+    let mut by_group = audit::plan::resources(set);
+    for kind in audit::view::kinds(set, &[PolicyScope::Cluster]) {
+        let resource = Resources::built_in().by_kind(&kind.api_version, &kind.kind);
+        let resources = by_group.entry(resource.group).or_default();
+        if !resources.contains("*") {
+            resources.insert(resource.resource);
+        }
+    }
+    let listed = by_group.into_iter();
+    let mut rules: Vec<Value> = listed
+        .map(|(group, resources)| {
+            json!({"apiGroups": [group], "resources": resources, "verbs": ["list"]})
+        })
+        .collect();
+    for api in [Api::OpenReports, Api::PolicyReports] {
+        let (group, _) = split(api.api_version());
+        rules.push(json!({
+            "apiGroups": [group],
+            "resources": [api.plural(false), api.plural(true)],
+            // Applying what is not there creates it.
+            "verbs": ["create", "delete", "list", "patch"],
+        }));
+    }
+    let role_name = format!("{name}-audit");
+    let mut objects = vec![role("ClusterRole", (&role_name, None), rules)];
+    objects
+        .extend(own_namespace.map(|own| binding("ClusterRole", (&role_name, None), (name, own))));
+    objects
 }
 
 /// Rules for what policies read, and the kinds that had to be guessed.
