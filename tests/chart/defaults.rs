@@ -11,6 +11,7 @@ use portcullis::cel::version::KubernetesVersion;
 use portcullis::policy::model::{FailurePolicy, PolicyScope, Scope};
 use portcullis::policy::overrides::Overrides;
 use portcullis::policy::set::PolicySet;
+use portcullis::serve::registration::roles::audit_roles;
 use portcullis::sources;
 use serde_json::{Value, json};
 
@@ -19,10 +20,11 @@ use super::{documents, path};
 const VALUES: &str = "charts/portcullis/values.yaml";
 const BEGIN_RULES: &str = "# BEGIN rules of the built-in policies";
 const BEGIN_READS: &str = "# BEGIN what the built-in policies read";
+const BEGIN_AUDIT: &str = "# BEGIN what a scan lists for the built-in policies";
 /// The first and last words of a part that is made.
 const END: &str = "    # END";
 
-fn built_in() -> PolicySet {
+pub(crate) fn built_in() -> PolicySet {
     let (set, findings) = sources::load(&[], KubernetesVersion::NEWEST, &Overrides::default());
     assert!(!findings.iter().any(|it| it.is_error()), "{findings:?}");
     set
@@ -78,6 +80,11 @@ fn no_built_in_policy_is_about_what_keeps_a_cluster_running() {
 #[test]
 fn default_rights_are_what_the_built_in_policies_read() {
     compare(BEGIN_READS, &reads(&built_in()));
+}
+
+#[test]
+fn default_rights_of_scans_are_what_they_list() {
+    compare(BEGIN_AUDIT, &listed(&built_in()));
 }
 
 #[test]
@@ -266,6 +273,23 @@ fn reads(set: &PolicySet) -> String {
         format!(
             "    - {{apiGroup: {group:?}, resources: [{}]}}\n",
             quoted(&resources)
+        )
+    });
+    lines.collect()
+}
+
+/// What a scan may list for them, as `manifests --audit` says: one line for each group.
+fn listed(set: &PolicySet) -> String {
+    let role = audit_roles(set, None).remove(0);
+    let rules = role["rules"].as_array().unwrap();
+    let lists = rules.iter().filter(|rule| rule["verbs"] == json!(["list"]));
+    let lines = lists.map(|rule| {
+        let texts =
+            |key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).unwrap() };
+        let resources = quoted(&texts("resources"));
+        format!(
+            "    - {{apiGroup: {:?}, resources: [{resources}]}}\n",
+            texts("apiGroups")[0]
         )
     });
     lines.collect()

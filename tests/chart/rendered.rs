@@ -6,13 +6,16 @@ use std::time::SystemTime;
 
 use hyper::Method;
 use portcullis::certs::authority;
+use portcullis::serve::registration::roles::audit_roles;
 use portcullis::webhook::tls;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::defaults::built_in;
 use super::helm::{self, VALUES, helm, objects, template, try_release, try_template};
 use super::support::client::ask;
 use super::support::process::{Launch, Process};
+use super::support::rights::granted;
 use super::{only, path, title};
 
 #[test]
@@ -33,6 +36,27 @@ fn helm_finds_nothing_to_complain_of() {
 
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
+fn scans_have_the_rights_that_manifests_prints() {
+    let rendered = objects("default", &["--set", "audit.interval=1h"]);
+    let is_audit = |it: &&Value| {
+        let name = it["metadata"]["name"].as_str().unwrap_or_default();
+        name.ends_with("-audit")
+    };
+    let named: Vec<Value> = rendered.iter().filter(is_audit).cloned().collect();
+    assert_eq!(named.len(), 2, "a role and its binding");
+    let printed = audit_roles(&built_in(), None);
+    assert_eq!(granted(&named), granted(&printed));
+    let configuration = rendered
+        .iter()
+        .find(|it| it["kind"] == "ConfigMap")
+        .unwrap();
+    let text = configuration["data"]["portcullis.yaml"].as_str().unwrap();
+    assert!(text.contains("audit:\n  interval: 1h\n"), "{text}");
+    assert!(objects("default", &[]).iter().filter(is_audit).count() == 0);
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
 fn what_is_rendered_is_as_recorded() {
     insta::assert_snapshot!("default", template("default", &[]));
     insta::assert_snapshot!("everything", template("everything", &[]));
@@ -44,7 +68,16 @@ fn what_is_rendered_is_as_recorded() {
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn what_cannot_be_meant_is_refused() {
-    let rows: [(&[&str], &str); 20] = [
+    let rows: [(&[&str], &str); 22] = [
+        (&["audit.interval=often"], "/audit/interval"),
+        (
+            &[
+                "audit.interval=1h",
+                "certificates.mode=mounted",
+                "webhooks.registration=chart",
+            ],
+            "audit.interval: scans need webhooks.registration=server",
+        ),
         (&["mode=dryrun"], "/mode"),
         (&["profile=lax"], "/profile"),
         (&["replicas=0"], "/replicas"),

@@ -109,6 +109,10 @@ packs:
 overrides:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .Values.audit.interval }}
+audit:
+  interval: {{ . }}
+{{- end }}
 log:
   {{- toYaml .Values.log | nindent 2 }}
 {{- with .Values.limits }}
