@@ -32,6 +32,7 @@ use crate::certs::CertificateError;
 use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::cluster::published::Published;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Tracer;
 use crate::webhook::admission::{Admission, Check};
 use crate::webhook::limits::ConnectionLimits;
 use crate::webhook::listener::{Listener, Stage};
@@ -65,6 +66,8 @@ pub struct Engine<A> {
     pub management: Option<Management>,
     /// What the server needs to scan what the cluster has.
     pub audit: Option<Auditor>,
+    /// Traces reviews whose callers are traced.
+    pub tracer: Option<Tracer>,
 }
 
 /// Reads policies again; see [`Engine::reload`].
@@ -195,6 +198,7 @@ impl Server {
             engine.admission,
             config.limits.reviews.clone(),
             metrics.clone(),
+            engine.tracer,
         );
         let webhook = Listener {
             socket: socket.0,

@@ -1,5 +1,7 @@
 //! `portcullis serve`: the webhook.
 
+mod reports;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
@@ -24,17 +26,19 @@ use crate::serve::config::{
 };
 use crate::serve::herald::Announcements;
 use crate::serve::policies::report::{Standing, TextState};
-use crate::serve::policies::{Policies, State};
+use crate::serve::policies::{Policies, Records, State};
 use crate::serve::shutdown::Signals;
 use crate::serve::steward::Management;
 use crate::serve::watch::{Source as Hints, Watch};
 use crate::serve::{Ended, Engine, Reload, ServeError, Server};
 use crate::sources;
+use crate::telemetry::decisions::Target;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::policies::{Faulty, PolicyMetrics};
 use crate::telemetry::scans::ScanMetrics;
 use crate::webhook::limits::cores;
+use reports::Reports;
 
 /// A review in the repository that the built-in packs deny.
 pub const SAMPLE_REVIEW: &str = "tests/data/review.json";
@@ -87,6 +91,8 @@ Configuration:
     --kubeconfig          PORTCULLIS_KUBECONFIG          kubeconfig
     --log-level           PORTCULLIS_LOG_LEVEL           log.level
     --log-format          PORTCULLIS_LOG_FORMAT          log.format
+    --decision-log        PORTCULLIS_DECISION_LOG        decisionLog
+    --traces-endpoint     PORTCULLIS_TRACES_ENDPOINT     traces.endpoint
     --config              PORTCULLIS_CONFIG
   What is said of whole packs, which are folders of policies, and of single policies is in the file
   alone; of a policy before that of its pack:
@@ -120,6 +126,30 @@ Audit mode:
   out in the same way by `action: audit`, in its file or in the overrides above; without a warning,
   unless its actions are [warn, audit]. Of changes to Secrets paths are recorded, never values.
   `--mode enforce`, or `action: deny`, carries it all out.
+
+Decision log:
+  With --decision-log each decision that is not a plain admission is one line of JSON, apiVersion
+  portcullis.dev/v1 and kind Decision; fields may be added. Lines are written beside the reviews, which
+  never wait; what there is no room for is counted (portcullis_decision_log_records_total). A file that
+  was moved away is made anew within a second.
+    time, requestUid, user, operation, dryRun        when, and what was asked by whom
+    resource {group, version, resource, subresource}, namespace, name
+    policy, policyKind, binding, validation          who decided; the validation counts from 0
+    action       allow (an error was passed over), deny, warn, audit, mutate: what was done
+    wouldBe      the same, or what would have been done if the policy were enforced
+    enforcement  enforce, or audit for what is only recorded
+    reason, error, message                           error: no_error, compile_error, invalid_error, out_of_budget
+    cost, durationSeconds                            CEL cost units and time of the policy
+  No part of an object is in it but what a policy's message says. About Secrets, and of policies that read
+  Secrets, the static message stands for the computed one. What it says would break is summed up by
+  `portcullis audit --decisions FILE`.
+
+Metrics and traces:
+  /metrics counts portcullis_policy_check_total and portcullis_policy_check_duration_seconds by policy,
+  policy_binding, kind, error_type, enforcement_action and enforcement, as the API server does for its own
+  policies. Reviews whose traceparent is sampled are traced by OTLP over HTTP (protobuf): the review, its
+  policies, their expressions. OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and
+  OTEL_SDK_DISABLED are heeded.
 
 SIGTERM makes /readyz fail, keeps serving for the grace period, answers what is open and exits 0;
 SIGINT skips the grace period; a second signal aborts.")]
@@ -215,6 +245,16 @@ pub struct Args {
     #[arg(long, value_name = "text|json")]
     log_format: Option<String>,
 
+    /// Where decisions are logged, other than plain admissions: a file, which may be rotated, or - for
+    /// standard output [default: nowhere]
+    #[arg(long, value_name = "FILE|-", allow_hyphen_values = true)]
+    decision_log: Option<String>,
+
+    /// Where traces are sent by OTLP over HTTP, as http://collector:4318 [default: where
+    /// OTEL_EXPORTER_OTLP_ENDPOINT says, if it does]
+    #[arg(long, value_name = "URL")]
+    traces_endpoint: Option<String>,
+
     /// A YAML file with the configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -260,6 +300,13 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         paths => Some(Watch::start(paths.to_vec(), Hints::Notifications).await),
     };
     let (metrics, mut registry) = Metrics::registry();
+    let reports = match Reports::open(config, &mut registry) {
+        Ok(reports) => reports,
+        Err(finding) => {
+            show(&[finding]);
+            return Ok(Exit::Unusable);
+        }
+    };
     let states = Arc::new(PolicyMetrics::register(&mut registry));
     let cluster = match cluster(config).await {
         Ok(cluster) => cluster,
@@ -286,8 +333,12 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
     let published = client.as_ref();
     let published = published.and_then(|client| Published::start(client, &wanted));
     let published = published.map(Arc::new);
-    let admission =
-        tokio::task::block_in_place(|| policies(config, cluster.clone(), published.clone()));
+    let records = Records {
+        checks: metrics.checks.clone(),
+        log: reports.log.clone(),
+    };
+    let given = (cluster.clone(), published.clone());
+    let admission = tokio::task::block_in_place(|| policies(config, given, records));
     registry.register_collector(Box::new({
         let policies = Arc::clone(&admission);
         Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
@@ -306,6 +357,7 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         admission,
         changes,
         published,
+        tracer: reports.tracer.clone(),
     };
     let server = match Server::start(config, engine, (metrics, registry)).await {
         Ok(server) => server,
@@ -330,8 +382,13 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         sample: sample.as_deref(),
     };
     // Nobody may be reading, and the server serves all the same.
-    let _ = io::stdout().write_all(welcome.text().as_bytes());
-    Ok(match server.run(signals).await {
+    let _ = match config.decision_log {
+        Some(Target::Stdout) => io::stderr().write_all(welcome.text().as_bytes()),
+        _ => io::stdout().write_all(welcome.text().as_bytes()),
+    };
+    let ended = server.run(signals).await;
+    reports.close().await;
+    Ok(match ended {
         Ended::Drained { .. } => Exit::Clean,
         Ended::Aborted | Ended::Failed => Exit::Service,
     })
@@ -385,8 +442,8 @@ async fn cluster(config: &Config) -> Result<Option<Arc<Cluster>>, ConnectError> 
 /// Loads the policies of the configuration; what is wrong with them is logged.
 fn policies(
     config: &Config,
-    cluster: Option<Arc<Cluster>>,
-    published: Option<Arc<Published>>,
+    (cluster, published): (Option<Arc<Cluster>>, Option<Arc<Published>>),
+    records: Records,
 ) -> Arc<Policies> {
     let paths = config.policies.clone();
     let mode = match config.mode {
@@ -412,6 +469,7 @@ fn policies(
         mode,
         cluster,
     );
+    let policies = policies.recorded(records);
     let problems = policies.problems();
     if !problems.is_empty() {
         tracing::error!("policies have problems\n{problems}");
@@ -570,6 +628,8 @@ impl Args {
             ("kubeconfig", &self.kubeconfig),
             ("log.level", &self.log_level),
             ("log.format", &self.log_format),
+            ("decisionLog", &self.decision_log),
+            ("traces.endpoint", &self.traces_endpoint),
         ];
         let mut flags: Flags = single
             .into_iter()

@@ -12,11 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Uri;
+
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::policy::overrides::Overrides;
 use crate::serve::registration::{NAME, Place, Target, certs_secret};
+use crate::telemetry::decisions;
 use crate::telemetry::logs::LogConfig;
 use crate::text::{Source, Span, nearest};
 use crate::webhook::limits::Limits;
@@ -74,6 +77,10 @@ pub struct Config {
     pub log: LogConfig,
     /// How many bytes what policies read of the cluster may take.
     pub cache_bytes: usize,
+    /// Where decisions are logged, if they are.
+    pub decision_log: Option<decisions::Target>,
+    /// Where traces are sent; without it, where the variables of OpenTelemetry say.
+    pub traces_endpoint: Option<Uri>,
     /// Limits of connections and reviews.
     pub limits: Limits,
     /// How the server ends.
@@ -221,6 +228,8 @@ impl Default for Config {
             cache_bytes: 128 << 20,
             audit_interval: Duration::ZERO,
             log: LogConfig::default(),
+            decision_log: None,
+            traces_endpoint: None,
             limits: Limits::default(),
             shutdown: ShutdownConfig::default(),
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch as channel;
 
 use crate::admission::resources::Resources;
-use crate::admission::response::AdmissionResponse;
+use crate::admission::response::{AdmissionResponse, Outcome};
 use crate::admission::review::{self, AdmissionRequest, GroupVersionResource, ReviewError};
 use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
@@ -36,6 +36,10 @@ use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
 use crate::serve::registration::Demand;
 use crate::sources::{self, Texts};
+use crate::telemetry::checks::{Checks, Table};
+use crate::telemetry::decisions::DecisionLog;
+use crate::telemetry::recorder::Recorder;
+use crate::telemetry::traces::Trace;
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
 use crate::webhook::permits;
 use report::{Report, Written};
@@ -60,6 +64,17 @@ pub struct Policies {
     cluster: Option<Arc<Cluster>>,
     /// Counts how often policies were loaded.
     revision: channel::Sender<u64>,
+    /// Where what is decided is counted and logged.
+    records: Records,
+}
+
+/// Where what is decided is counted and logged; without anything nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// The counts.
+    pub checks: Checks,
+    /// The decision log.
+    pub log: Option<Arc<DecisionLog>>,
 }
 
 /// What is known besides the policies.
@@ -84,6 +99,8 @@ struct Loaded {
     /// Whether every source could be read, this time or once before: then what is not there was taken
     /// away.
     was_whole: bool,
+    /// Where each binding counts.
+    table: Table,
 }
 
 /// The policies in force at one moment.
@@ -118,9 +135,30 @@ impl Policies {
             loaded: ArcSwap::default(),
             cluster,
             revision: channel::Sender::new(0),
+            records: Records::default(),
         };
         policies.reload();
         policies
+    }
+
+    /// Counts and logs what is decided there; to be called before anything is decided.
+    pub fn recorded(mut self, records: Records) -> Self {
+        self.records = records;
+        let loaded = self.loaded.swap(Arc::default());
+        let loaded = match Arc::try_unwrap(loaded) {
+            Ok(mut loaded) => {
+                loaded.table = self.table(&loaded.set);
+                Arc::new(loaded)
+            }
+            // Somebody looks at it: what it decides is counted from the next load on.
+            Err(loaded) => loaded,
+        };
+        self.loaded.store(loaded);
+        self
+    }
+
+    fn table(&self, set: &PolicySet) -> Table {
+        self.records.checks.table(set, self.mode.is_audit())
     }
 
     /// Loads policies again and swaps them in; faulty ones keep their last good version.
@@ -155,6 +193,7 @@ impl Policies {
         let loaded = Loaded {
             followed: self.follow(&built.set, previous.followed.as_ref()),
             report: Arc::new(Report::of(written, &built.set, &problems)),
+            table: self.table(&built.set),
             set: built.set,
             kept: built.kept,
             problems,
@@ -217,13 +256,55 @@ impl Policies {
         followed.map(Followed::sizes).unwrap_or_default()
     }
 
+    /// Decides a review, traced or not.
+    fn answer(
+        &self,
+        (endpoint, mut trace): (Endpoint, Option<&mut Trace>),
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Refusal> {
+        let request = review::parse(body).map_err(|error| malformed(&error))?;
+        if let Some(trace) = &mut trace {
+            trace.about(&request);
+        }
+        if is_out_of_reach(&request) {
+            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
+        }
+        let loaded = self.loaded.load();
+        let asked = (endpoint, &request);
+        let Some((cluster, followed)) = self.cluster.as_ref().zip(loaded.followed.as_ref()) else {
+            let known = Known {
+                cluster: &Objects::default(),
+                authorizer: None,
+                definitions: None,
+            };
+            return self.decide(&loaded, asked, deadline, (known, trace));
+        };
+        let definitions = cluster.definitions();
+        if definitions.is_none() && is_custom(&request) {
+            return Err(unknown(Lack::Unknown));
+        }
+        let view = cluster.view(followed, deadline);
+        let known = Known {
+            cluster: &view,
+            authorizer: Some(&cluster.asker(&request, deadline)),
+            definitions: definitions.as_deref(),
+        };
+        let decided = self.decide(&loaded, asked, deadline, (known, trace));
+        // What was decided without what is not known may be wrong either way.
+        match view.lacks() {
+            Some(lack) => Err(unknown(lack)),
+            None => decided,
+        }
+    }
+
     /// Decides a request by what is known of the cluster.
     fn decide(
         &self,
         loaded: &Loaded,
         (endpoint, request): (Endpoint, &AdmissionRequest<'_>),
         deadline: Instant,
-        known: Known<'_>,
+        (known, mut trace): (Known<'_>, Option<&mut Trace>),
     ) -> Result<Vec<u8>, Refusal> {
         let deadline = Deadline::new(deadline);
         let resources = match known.definitions {
@@ -237,6 +318,14 @@ impl Policies {
             is_expired: Some(&deadline),
             select: Select::Only(endpoint.failure_policy),
         };
+        let mut recorder = Recorder {
+            table: &loaded.table,
+            log: self.records.log.as_deref(),
+            trace: trace.as_deref_mut(),
+            request,
+            has_mode_audit: self.mode.is_audit(),
+            since: None,
+        };
         if endpoint.phase == Phase::Mutate {
             let schemas = || match known.definitions {
                 Some(definitions) => definitions.schemas(),
@@ -248,20 +337,22 @@ impl Policies {
                 schemas: &schemas,
                 defaults: Defaults::Applied,
             };
-            let mutated = mutating::mutate(&loaded.set, request, options, how);
+            let mutated =
+                mutating::mutate_observed(&loaded.set, request, options, how, &mut recorder);
             let mutated = mutated.map_err(|error| unusable(&error))?;
             if !mutated.unsettled.is_empty() {
                 let paths: Vec<&str> = mutated.unsettled.iter().map(|it| &*it.path).collect();
                 tracing::warn!(?paths, "mutated once more, the object would change again");
             }
-            return Ok(respond_mutated(&request.uid, &mutated, self.mode).to_json());
+            let response = respond_mutated(&request.uid, &mutated, self.mode);
+            return Ok(told(trace, &response));
         }
-        let verdict =
-            engine::validate(&loaded.set, request, options).map_err(|error| unusable(&error))?;
+        let verdict = engine::validate_observed(&loaded.set, request, options, &mut recorder);
+        let verdict = verdict.map_err(|error| unusable(&error))?;
         if verdict.matched == 0 {
-            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
+            return Ok(told(trace, &AdmissionResponse::allowed(&request.uid)));
         }
-        Ok(respond(&request.uid, &verdict, self.mode).to_json())
+        Ok(told(trace, &respond(&request.uid, &verdict, self.mode)))
     }
 
     /// Shows what is wrong with the policies as they are written; empty if nothing is.
@@ -511,36 +602,17 @@ impl Admission for Policies {
         body: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, Refusal> {
-        let request = review::parse(body).map_err(|error| malformed(&error))?;
-        if is_out_of_reach(&request) {
-            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
-        }
-        let loaded = self.loaded.load();
-        let asked = (endpoint, &request);
-        let Some((cluster, followed)) = self.cluster.as_ref().zip(loaded.followed.as_ref()) else {
-            let known = Known {
-                cluster: &Objects::default(),
-                authorizer: None,
-                definitions: None,
-            };
-            return self.decide(&loaded, asked, deadline, known);
-        };
-        let definitions = cluster.definitions();
-        if definitions.is_none() && is_custom(&request) {
-            return Err(unknown(Lack::Unknown));
-        }
-        let view = cluster.view(followed, deadline);
-        let known = Known {
-            cluster: &view,
-            authorizer: Some(&cluster.asker(&request, deadline)),
-            definitions: definitions.as_deref(),
-        };
-        let decided = self.decide(&loaded, asked, deadline, known);
-        // What was decided without what is not known may be wrong either way.
-        match view.lacks() {
-            Some(lack) => Err(unknown(lack)),
-            None => decided,
-        }
+        self.answer((endpoint, None), body, deadline)
+    }
+
+    fn review_traced(
+        &self,
+        endpoint: Endpoint,
+        body: &[u8],
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<Vec<u8>, Refusal> {
+        self.answer((endpoint, Some(trace)), body, deadline)
     }
 
     fn policies(&self) -> Value {
@@ -566,6 +638,14 @@ impl Admission for Policies {
         checks.extend(known.map(|outcome| Check::new("cluster", outcome)));
         checks
     }
+}
+
+/// Returns the answer as it is sent, and says in the trace what it is.
+fn told(trace: Option<&mut Trace>, response: &AdmissionResponse<'_>) -> Vec<u8> {
+    if let Some(trace) = trace {
+        trace.decided(!matches!(response.outcome, Outcome::Denied(_)));
+    }
+    response.to_json()
 }
 
 fn malformed(error: &ReviewError) -> Refusal {

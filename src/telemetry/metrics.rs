@@ -13,6 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::checks::Checks;
+
 /// The media type of [`page`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -39,6 +41,13 @@ pub struct ReviewLabels {
 pub struct ReasonLabel {
     /// The reason, in one word.
     pub reason: &'static str,
+}
+
+/// One label that says how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// The result, in one word.
+    pub result: &'static str,
 }
 
 /// The label of connections.
@@ -71,10 +80,14 @@ pub struct Metrics {
     pub review_duration: Family<ReviewLabels, Histogram, fn() -> Histogram>,
     /// Reviews that have arrived and are not yet answered.
     pub reviews_in_flight: Gauge,
+    /// Reviews that wait for a core.
+    pub reviews_waiting: Gauge,
     /// Reviews answered 503 because the server had no capacity for them.
     pub reviews_shed: Family<ReasonLabel, Counter>,
     /// Panics caught while reviewing.
     pub panics: Counter,
+    /// What policies decide.
+    pub checks: Checks,
     /// Open connections.
     pub connections: Family<ListenerLabel, Gauge>,
     /// Connections that ended before a request could be read.
@@ -91,8 +104,10 @@ impl Metrics {
         let metrics = Metrics {
             review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_SECONDS)),
             reviews_in_flight: Gauge::default(),
+            reviews_waiting: Gauge::default(),
             reviews_shed: Family::default(),
             panics: Counter::default(),
+            checks: Checks::default(),
             connections: Family::default(),
             handshake_failures: Family::default(),
             certificate_not_after: Gauge::default(),
@@ -100,6 +115,7 @@ impl Metrics {
             reload_failed: Family::default(),
         };
         metrics.register(&mut registry);
+        metrics.collect(&mut registry);
         metrics.begin_at_zero();
         (metrics, registry)
     }
@@ -142,6 +158,11 @@ impl Metrics {
             self.reviews_in_flight.clone(),
         );
         registry.register(
+            "reviews_waiting",
+            "Reviews that wait for a core to decide them",
+            self.reviews_waiting.clone(),
+        );
+        registry.register(
             "reviews_shed",
             "Reviews answered 503 for want of capacity",
             self.reviews_shed.clone(),
@@ -173,6 +194,11 @@ impl Metrics {
             "1 while the last reload failed and the last good state is served",
             self.reload_failed.clone(),
         );
+    }
+
+    /// Shows what follows the policies in force.
+    fn collect(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.checks.clone()));
     }
 
     /// Records how a reload of `kind` ended.

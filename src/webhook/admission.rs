@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::policy::model::FailurePolicy;
+use crate::telemetry::traces::Trace;
 
 /// Decides reviews. The server calls it from many threads at once.
 pub trait Admission: Send + Sync + 'static {
@@ -17,6 +18,17 @@ pub trait Admission: Send + Sync + 'static {
         body: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, Refusal>;
+
+    /// Decides a review as [`Admission::review`] does, and says in its trace what is done on the way.
+    fn review_traced(
+        &self,
+        endpoint: Endpoint,
+        body: &[u8],
+        deadline: Instant,
+        _: &mut Trace,
+    ) -> Result<Vec<u8>, Refusal> {
+        self.review(endpoint, body, deadline)
+    }
 
     /// Describes what is served, for `/policies`.
     fn policies(&self) -> serde_json::Value;

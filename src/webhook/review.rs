@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout_at;
 
@@ -18,6 +18,7 @@ use super::failure::{Failure, JSON};
 use super::limits::{ReviewLimits, within};
 use super::permits::{Permit, Permits};
 use crate::telemetry::metrics::{Metrics, Presence, ReasonLabel, ReviewLabels};
+use crate::telemetry::traces::{Trace, Tracer};
 
 /// What all reviews share.
 #[derive(Debug)]
@@ -27,17 +28,25 @@ pub struct Reviews<A> {
     permits: Permits,
     budget: Arc<Budget>,
     metrics: Metrics,
+    tracer: Option<Tracer>,
 }
 
 impl<A: Admission> Reviews<A> {
-    /// Makes what reviews share; `admission` decides them.
-    pub fn new(admission: Arc<A>, limits: ReviewLimits, metrics: Metrics) -> Arc<Self> {
+    /// Makes what reviews share; `admission` decides them, and `tracer` traces those whose callers are
+    /// traced.
+    pub fn new(
+        admission: Arc<A>,
+        limits: ReviewLimits,
+        metrics: Metrics,
+        tracer: Option<Tracer>,
+    ) -> Arc<Self> {
         Arc::new(Reviews {
             admission,
             permits: Permits::new(limits.concurrency),
             budget: Budget::new(limits.body_bytes_in_flight),
             limits,
             metrics,
+            tracer,
         })
     }
 
@@ -46,9 +55,14 @@ impl<A: Admission> Reviews<A> {
         let mut record = Record::begin(endpoint, &self.metrics);
         let (head, mut body) = request.into_parts();
         let deadline = self.deadline(&head.uri, record.arrival);
+        let mut trace = self.tracer.as_ref().and_then(|tracer| {
+            let parent = head.headers.get("traceparent").map(HeaderValue::as_bytes);
+            tracer.begin(endpoint.path(), parent, record.arrival)
+        });
         let outcome = match &deadline {
             Ok(deadline) => {
-                let decided = self.decide(endpoint, &head.headers, &mut body, *deadline);
+                let to = (endpoint, trace.as_mut());
+                let decided = self.decide(to, &head.headers, &mut body, *deadline);
                 decided.await
             }
             Err(failure) => Err(failure.clone()),
@@ -66,6 +80,9 @@ impl<A: Admission> Reviews<A> {
             }
         };
         record.status = Some(response.status());
+        if let Some(trace) = trace {
+            trace.finish(response.status().as_u16());
+        }
         response
     }
 
@@ -88,7 +105,7 @@ impl<A: Admission> Reviews<A> {
 
     async fn decide(
         &self,
-        endpoint: Endpoint,
+        to: (Endpoint, Option<&mut Trace>),
         headers: &HeaderMap,
         body: &mut Body,
         deadline: Instant,
@@ -102,7 +119,7 @@ impl<A: Admission> Reviews<A> {
         }
         let body = self.collect(body, deadline).await?;
         let permit = self.permit(deadline).await?;
-        let outcome = self.decide_under(&permit, endpoint, body.bytes(), deadline);
+        let outcome = self.decide_under(&permit, to, body.bytes(), deadline);
         drop(permit);
         outcome
     }
@@ -135,7 +152,10 @@ impl<A: Admission> Reviews<A> {
 
     /// Waits for the right to use a core; those who wait are bounded by the budget of bodies.
     async fn permit(&self, deadline: Instant) -> Result<Permit<'_>, Failure> {
-        match self.permits.acquire(deadline).await {
+        let waiting = Presence::in_gauge(&self.metrics.reviews_waiting);
+        let permit = self.permits.acquire(deadline).await;
+        drop(waiting);
+        match permit {
             Some(permit) => Ok(permit),
             None => {
                 self.shed("deadline");
@@ -149,11 +169,15 @@ impl<A: Admission> Reviews<A> {
     fn decide_under(
         &self,
         permit: &Permit<'_>,
-        endpoint: Endpoint,
+        (endpoint, trace): (Endpoint, Option<&mut Trace>),
         body: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, Failure> {
-        let review = || self.admission.review(endpoint, body, deadline);
+        let admission = &self.admission;
+        let review = || match trace {
+            Some(trace) => admission.review_traced(endpoint, body, deadline, trace),
+            None => admission.review(endpoint, body, deadline),
+        };
         // Unwind safe: a review only reads what it shares, and its own state goes with it.
         let outcome = permit.run(body.len(), || catch_unwind(AssertUnwindSafe(review)));
         match outcome {

@@ -20,6 +20,7 @@ mod guide;
 mod lifecycle;
 mod load;
 mod newcomer;
+mod observed;
 mod reload;
 mod verdicts;
 

@@ -239,6 +239,7 @@ async fn a_certificate_that_cannot_be_served_stops_the_start() {
         audit: None,
         published: None,
         announcements: None,
+        tracer: None,
     };
     let telemetry = portcullis::telemetry::metrics::Metrics::registry();
     let problem = portcullis::serve::Server::start(&config, engine, telemetry)

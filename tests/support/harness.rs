@@ -61,6 +61,7 @@ impl Harness {
             audit: None,
             published: None,
             announcements: None,
+            tracer: None,
         };
         let server = Server::start(&config, engine, Metrics::registry())
             .await

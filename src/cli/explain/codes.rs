@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 34] = [
+pub(super) const CODES: [(&str, &str); 36] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -128,12 +128,20 @@ pub(super) const CODES: [(&str, &str); 34] = [
         "The cluster that policies read cannot be connected to.",
     ),
     (
+        "serve/decision-log",
+        "The decision log cannot be opened for writing.",
+    ),
+    (
         "serve/policies",
         "A path of policies that `serve` is given leads nowhere.",
     ),
     (
         "serve/start",
         "The server cannot start; the message says why.",
+    ),
+    (
+        "serve/traces",
+        "The endpoint that traces are sent to, or a variable about it, cannot be used.",
     ),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::keys::{KEYS, Key, OVERRIDES, PACKS};
+use super::keys::{KEYS, Key, OVERRIDES, PACKS, STDOUT};
 use super::{Origin, Resolution};
 use crate::diagnostics::Diagnostic;
 use crate::policy;
@@ -113,7 +113,7 @@ impl File<'_> {
                 return None;
             }
         };
-        if key.is_path && !text.is_empty() {
+        if key.is_path && !text.is_empty() && text != STDOUT {
             let folder = Path::new(self.source.name()).parent();
             let path = folder.unwrap_or(Path::new("")).join(text);
             return Some(path.to_string_lossy().into_owned());

@@ -9,7 +9,9 @@ use super::{Certificates, ClusterChoice, ClusterPolicies, Config, Mode, VARIABLE
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::{self, ObjectName};
 use crate::policy::overrides::Profile;
+use crate::telemetry::decisions::Target;
 use crate::telemetry::logs::{LogFormat, check_level};
+use crate::telemetry::traces::export::endpoint;
 use crate::webhook::limits::MAX_TIMEOUT;
 
 /// A key of the configuration.
@@ -71,7 +73,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 33] = [
+pub(super) static KEYS: [Key; 35] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -151,6 +153,18 @@ pub(super) static KEYS: [Key; 33] = [
     key!("log.format", Some("log-format"), format, |c, v| {
         c.log.format = v;
     }),
+    Key {
+        is_path: true,
+        ..key!("decisionLog", Some("decision-log"), target, |c, v| {
+            c.decision_log = Some(v);
+        })
+    },
+    key!(
+        "traces.endpoint",
+        Some("traces-endpoint"),
+        endpoint,
+        |c, v| c.traces_endpoint = Some(v)
+    ),
     key!("limits.connections", amount, |c, v| {
         c.limits.connections.open = v;
     }),
@@ -190,6 +204,16 @@ fn path(text: &str) -> Result<PathBuf, String> {
         return Err("a path cannot be empty".to_owned());
     }
     Ok(PathBuf::from(text))
+}
+
+/// Standard output, as everywhere on the command line.
+pub(super) const STDOUT: &str = "-";
+
+fn target(text: &str) -> Result<Target, String> {
+    match text {
+        STDOUT => Ok(Target::Stdout),
+        text => path(text).map(Target::File),
+    }
 }
 
 pub(super) fn mode(text: &str) -> Result<Mode, String> {

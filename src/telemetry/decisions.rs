@@ -1,0 +1,261 @@
+//! The decision log: one line of JSON for each decision that is not a plain admission.
+//!
+//! Reviews hand records to a queue and never wait; a thread of its own writes them. What the queue has
+//! no room for is dropped and counted. The file is opened again when another one lies in its place, as
+//! after a rotation. At the end what is queued is written, as long as there is time for it.
+
+pub mod record;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::metrics::ResultLabel;
+use record::Record;
+
+/// Records that wait to be written. With texts of two kilobytes, the longest that are kept, a few
+/// megabytes; at ten thousand denials a second, half a second of a disk that hangs.
+const QUEUE: usize = 4096;
+/// How often it is looked whether another file lies in the place of the one that is written.
+const LOOK: Duration = Duration::from_secs(1);
+/// How much is written at once.
+const BATCH: usize = 64 * 1024;
+
+/// Where records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+/// How many records came to what.
+#[derive(Debug, Clone)]
+struct Counts {
+    written: Counter,
+    dropped: Counter,
+    failed: Counter,
+}
+
+/// The log; to be closed at the end.
+#[derive(Debug)]
+pub struct DecisionLog {
+    queue: SyncSender<Entry>,
+    counts: Counts,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Record(Box<Record>),
+    End,
+}
+
+impl DecisionLog {
+    /// Opens the log and begins to write.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(target: Target, registry: &mut Registry) -> io::Result<Self> {
+        let records: Family<ResultLabel, Counter> = Family::default();
+        registry.register(
+            "decision_log_records",
+            "Records of the decision log, by what came of them",
+            records.clone(),
+        );
+        let of = |result| records.get_or_create(&ResultLabel { result }).clone();
+        let counts = Counts {
+            written: of("written"),
+            dropped: of("dropped"),
+            failed: of("failed"),
+        };
+        let output = Output::open(target)?;
+        let (queue, entries) = sync_channel(QUEUE);
+        let writer = Writer {
+            entries,
+            output,
+            counts: counts.clone(),
+            has_failed: false,
+        };
+        let writer = std::thread::Builder::new()
+            .name("decision-log".to_owned())
+            .spawn(move || writer.run())?;
+        Ok(DecisionLog {
+            queue,
+            counts,
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Adds a record, or drops and counts it when too many wait.
+    pub fn add(&self, record: Record) {
+        if self
+            .queue
+            .try_send(Entry::Record(Box::new(record)))
+            .is_err()
+        {
+            self.counts.dropped.inc();
+        }
+    }
+
+    /// Writes what is queued and ends; what is not written within `time` is lost.
+    pub fn close(&self, time: Duration) {
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(writer) = writer else {
+            return;
+        };
+        let deadline = Instant::now() + time;
+        let pause = Duration::from_millis(5);
+        let mut has_told = false;
+        while !writer.is_finished() {
+            if Instant::now() >= deadline {
+                tracing::warn!("not every decision was written to the decision log");
+                return;
+            }
+            has_told = has_told || self.queue.try_send(Entry::End).is_ok();
+            std::thread::sleep(pause);
+        }
+        // It has ended, and says nothing.
+        let _ = writer.join();
+    }
+}
+
+/// What is written to.
+#[derive(Debug)]
+enum Output {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+impl Output {
+    fn open(target: Target) -> io::Result<Self> {
+        Ok(match target {
+            Target::Stdout => Output::Stdout,
+            Target::File(path) => {
+                let file = open(&path)?;
+                Output::File { path, file }
+            }
+        })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Output::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(lines)?;
+                out.flush()
+            }
+            Output::File { file, .. } => file.write_all(lines),
+        }
+    }
+
+    /// Opens the file anew if another one, or none, lies in its place.
+    fn follow(&mut self) -> io::Result<()> {
+        let Output::File { path, file } = self else {
+            return Ok(());
+        };
+        let identity = |it: std::fs::Metadata| (it.dev(), it.ino());
+        let lies_there = std::fs::metadata(&*path).map(identity).ok();
+        if lies_there != Some(identity(file.metadata()?)) {
+            *file = open(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Writes until it is told to end.
+struct Writer {
+    entries: Receiver<Entry>,
+    output: Output,
+    counts: Counts,
+    has_failed: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut looked = Instant::now();
+        let mut is_over = false;
+        while !is_over {
+            let first = match self.entries.recv_timeout(LOOK) {
+                Ok(entry) => Some(entry),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if looked.elapsed() >= LOOK {
+                let outcome = self.output.follow();
+                self.note(outcome);
+                looked = Instant::now();
+            }
+            if let Some(first) = first {
+                is_over = self.write(first);
+            }
+        }
+    }
+
+    /// Writes an entry and those that wait behind it; says whether it was the end.
+    fn write(&mut self, first: Entry) -> bool {
+        let (mut lines, mut count) = (Vec::new(), 0);
+        let mut next = Ok(first);
+        let is_over = loop {
+            match next {
+                Ok(Entry::Record(record)) => {
+                    // Texts and numbers always serialize.
+                    if serde_json::to_writer(&mut lines, &record).is_ok() {
+                        lines.push(b'\n');
+                        count += 1;
+                    }
+                }
+                Ok(Entry::End) => break true,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break false,
+            }
+            if lines.len() >= BATCH {
+                break false;
+            }
+            next = self.entries.try_recv();
+        };
+        let outcome = self.output.write(&lines);
+        match &outcome {
+            Ok(()) => self.counts.written.inc_by(count),
+            Err(_) => self.counts.failed.inc_by(count),
+        };
+        self.note(outcome);
+        is_over
+    }
+
+    /// Says once that writing fails, and once that it works again.
+    fn note(&mut self, outcome: io::Result<()>) {
+        match outcome {
+            Ok(()) if self.has_failed => {
+                self.has_failed = false;
+                tracing::info!("the decision log can be written again");
+            }
+            Err(problem) if !self.has_failed => {
+                self.has_failed = true;
+                tracing::error!(%problem, "the decision log cannot be written");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Lines arrive whole and in order, in the file that lies in its place, and the rest is counted.
+
+use super::*;
+use std::fs;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn record(at: usize) -> Record {
+    Record {
+        policy: format!("p{at}"),
+        ..Record::default()
+    }
+}
+
+fn policies(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let read = |line| serde_json::from_str::<Record>(line).unwrap().policy;
+    text.lines().map(read).collect()
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_is_queued_is_written_at_the_end() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("decisions.jsonl");
+    fs::write(&path, "").unwrap();
+    let mut registry = Registry::with_prefix("portcullis");
+    let log = DecisionLog::open(Target::File(path.clone()), &mut registry).unwrap();
+    for at in 0..1000 {
+        log.add(record(at));
+    }
+    log.close(SOON);
+    let expected: Vec<String> = (0..1000).map(|at| format!("p{at}")).collect();
+    assert_eq!(policies(&path), expected);
+    let page = crate::telemetry::metrics::page(&registry).unwrap();
+    assert!(
+        page.contains("portcullis_decision_log_records_total{result=\"written\"} 1000"),
+        "{page}"
+    );
+    log.add(record(0));
+    log.close(SOON);
+}
+
+#[test]
+fn a_rotated_file_is_left_and_another_begun() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("decisions.jsonl");
+    let mut registry = Registry::default();
+    let log = DecisionLog::open(Target::File(path.clone()), &mut registry).unwrap();
+    log.add(record(1));
+    eventually("the first is written", || policies(&path) == ["p1"]);
+    let rotated = folder.path().join("decisions.jsonl.1");
+    fs::rename(&path, &rotated).unwrap();
+    eventually("a file is made anew", || path.exists());
+    log.add(record(2));
+    eventually("the second is in it", || policies(&path) == ["p2"]);
+    assert_eq!(policies(&rotated), ["p1"]);
+    log.close(SOON);
+}
+
+#[test]
+fn what_there_is_no_room_for_is_counted_and_nobody_waits() {
+    let mut registry = Registry::with_prefix("portcullis");
+    let full = PathBuf::from("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let log = DecisionLog::open(Target::File(full), &mut registry).unwrap();
+    let begun = Instant::now();
+    for at in 0..3 * QUEUE {
+        log.add(record(at));
+    }
+    assert!(begun.elapsed() < SOON);
+    log.close(SOON);
+    let page = crate::telemetry::metrics::page(&registry).unwrap();
+    let of = |result: &str| {
+        let name = format!("records_total{{result=\"{result}\"}} ");
+        let line = page.lines().find_map(|line| line.split_once(&name));
+        line.unwrap().1.parse::<usize>().unwrap()
+    };
+    assert_eq!(of("written"), 0, "{page}");
+    assert_eq!(of("failed") + of("dropped"), 3 * QUEUE, "{page}");
+}
