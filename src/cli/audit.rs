@@ -1,5 +1,6 @@
 //! `portcullis audit`: what a cluster has already, held against the policies.
 
+pub mod decisions;
 mod table;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,9 @@ const TELL: Duration = Duration::from_millis(200);
 /// more memory than a thousand. It takes the right to list the kinds that the policies match and read,
 /// namespaces and custom resource definitions; with --report also to list, patch and delete reports.
 ///
+/// With --decisions nothing is scanned: the logs of `serve --decision-log` are read, and say by policy which
+/// requests would be denied if it were enforced, by whom and about what.
+///
 /// Exits with 0 if every object would be admitted, with 1 if one would be rejected, with 2 if a policy or an
 /// argument cannot be used, and with 3 if the cluster does not answer or not everything could be looked at.
 #[derive(Debug, clap::Args)]
@@ -56,8 +60,14 @@ Examples:
   portcullis audit -n shop -n billing                    what is in two namespaces
   portcullis audit --policies my/ --kind deployments     policies of your own, one kind
   portcullis audit --format sarif > findings.sarif       for code scanning
-  portcullis audit --report                              write Reports that others show")]
+  portcullis audit --report                              write Reports that others show
+  portcullis audit --decisions decisions.jsonl --since 24h
+                                    what policies on trial would have denied since yesterday
+  kubectl logs -n policy -l app.kubernetes.io/name=portcullis | portcullis audit --decisions -")]
 pub struct Args {
+    #[command(flatten)]
+    decisions: decisions::DecisionArgs,
+
     #[command(flatten)]
     policies: PolicyArgs,
 
@@ -136,6 +146,9 @@ impl From<anyhow::Error> for Failure {
 /// # Errors
 /// The configuration or the kubeconfig cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    if !args.decisions.files.is_empty() {
+        return decisions::run(&args.decisions, args.format);
+    }
     let (overrides, mut findings) = args.overrides.read()?;
     let version = args.version.kubernetes_version;
     let (set, problems) = sources::load(&args.policies.paths, version, &overrides);

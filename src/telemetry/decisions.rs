@@ -5,6 +5,7 @@
 //! after a rotation. At the end what is queued is written, as long as there is time for it.
 
 pub mod record;
+pub mod summary;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

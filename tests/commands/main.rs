@@ -10,6 +10,7 @@
 mod certs;
 mod check;
 mod corpus;
+mod decisions;
 mod explain;
 mod export;
 mod fix;
