@@ -411,6 +411,60 @@ async fn authors_are_told_where_they_look_and_nothing_else_is_held_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn of_several_replicas_an_author_hears_once() {
+    let map = |text: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "mine", "namespace": "rules", "labels": {LABEL: ""}},
+            "data": {"third.cel": text},
+        })
+    };
+    let third = OTHER.replace("other", "third");
+    let objects = [namespace("rules", "rules"), map(&third)];
+    // Nobody registers anything, so there is no Lease.
+    let args = ["--policy-namespace", "rules"];
+    let world = World::start(&args, &objects).await;
+    let kubeconfig = world.server.kubeconfig("admin");
+    let second = Launch::new()
+        .policies(&[("other.cel", OTHER)])
+        .args(["--kubeconfig", kubeconfig.to_str().unwrap()])
+        .args(args)
+        .start()
+        .await;
+    let both = [&world.program, &second];
+    let until = async |state: &str| {
+        for program in both {
+            eventually(state, || async {
+                let served = program.policies().await;
+                let policies = served["policies"].as_array()?;
+                let mut policies = policies.iter();
+                policies
+                    .any(|it| it["name"] == "third" && it["state"] == state)
+                    .then_some(())
+            })
+            .await;
+        }
+    };
+    until("in force").await;
+    let broken = third.replace("object.", "objct.");
+    for (text, state, reason) in [
+        (&broken, "last good version", "PolicyKept"),
+        (&third, "in force", "PolicyLoaded"),
+    ] {
+        apply(&world.admin, &map(text)).await;
+        until(state).await;
+        world.told("rules", "mine", reason).await;
+    }
+    let api: Api<Event> = Api::namespaced(world.admin.clone(), "rules");
+    let events = api.list(&ListParams::default()).await.unwrap();
+    assert_eq!(events.items.len(), 2);
+    second.stop().await;
+    world.program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
 async fn before_it_knows_all_policies_the_program_is_not_ready() {
     let _alone = ALONE.lock().await;
     let server = ApiServer::start().await;

@@ -178,6 +178,13 @@ pack: {}
 fn values_that_contradict_each_other_are_reported() {
     let (_, findings) =
         resolve_file("listen: 127.0.0.1:9090\nlimits: {body: 2MiB, bodies: 1MiB}\n");
+    let (_, others) = resolve_file("cluster: none\nclusterPolicies: labelled\n");
+    assert_eq!(
+        summary(&others),
+        [
+            "`clusterPolicies` are those of a cluster, but `cluster` is `none` (leave one of them out)"
+        ]
+    );
     assert_eq!(
         summary(&findings),
         [
