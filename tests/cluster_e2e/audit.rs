@@ -89,6 +89,17 @@ fn audit(kubeconfig: &Path, policies: &Path, args: &[&str]) -> Output {
     tokio::task::block_in_place(|| command.output().unwrap())
 }
 
+/// Runs the command with the built-in policies.
+fn command(kubeconfig: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_clear().args([
+        "audit".as_ref(),
+        "--kubeconfig".as_ref(),
+        kubeconfig.as_os_str(),
+    ]);
+    tokio::task::block_in_place(|| command.output().unwrap())
+}
+
 fn said(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
@@ -233,6 +244,16 @@ async fn an_audit_finds_what_is_there_and_reports_change_only_with_it() {
     );
     assert!(
         err.contains("not scanned: `who` reads `request.userInfo`"),
+        "{err}"
+    );
+
+    // The built-in policies find that nothing watches this cluster, and warn.
+    let output = command(&kubeconfig);
+    let (out, err) = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
+    assert!(out.contains("cluster-metrics-collected"), "{out}");
+    assert!(
+        err.contains("about kinds that this cluster does not have"),
         "{err}"
     );
 
