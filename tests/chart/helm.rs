@@ -34,7 +34,7 @@ pub(crate) fn values(name: &str) -> PathBuf {
 /// Runs helm with nothing of the user's.
 pub(crate) fn helm<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Said {
     let home = TempDir::new().unwrap();
-    let output = Command::new(program())
+    let output = Command::new(program("helm"))
         .args(arguments)
         .env_clear()
         .env("HOME", home.path())
@@ -80,13 +80,16 @@ pub(crate) fn try_release(
     helm(arguments)
 }
 
-fn program() -> PathBuf {
+/// A program: the one in `PATH`, or the one in the cache.
+pub(crate) fn program(name: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let cache = cache.unwrap_or_else(|| home().join(".cache"));
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&folders).chain([cache.join("portcullis/bin")]);
-    let mut candidates = folders.map(|folder| folder.join("helm"));
+    let mut candidates = folders.map(|folder| folder.join(name));
     let found = candidates.find(|candidate| candidate.is_file());
-    found.expect("there is no helm: run tests/chart/build, or put one into PATH")
+    found.unwrap_or_else(|| {
+        panic!("there is no {name}: run tests/chart/build, or put one into PATH")
+    })
 }

@@ -18,6 +18,7 @@ mod cluster;
 mod defaults;
 mod helm;
 mod manages;
+mod monitoring;
 mod packs;
 mod rendered;
 

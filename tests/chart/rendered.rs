@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::SystemTime;
 
-use hyper::Method;
 use portcullis::certs::authority;
 use portcullis::serve::registration::roles::audit_roles;
 use portcullis::webhook::tls;
@@ -13,10 +12,9 @@ use tempfile::TempDir;
 
 use super::defaults::built_in;
 use super::helm::{self, VALUES, helm, objects, template, try_release, try_template};
-use super::support::client::ask;
 use super::support::process::{Launch, Process};
 use super::support::rights::granted;
-use super::{only, path, title};
+use super::{path, title};
 
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
@@ -236,7 +234,7 @@ fn the_manifests_of_cert_manager_say_what_the_chart_says() {
 }
 
 /// Starts the program with the configuration that the chart renders, as in its container.
-async fn serve(values: &str) -> Process {
+pub(super) async fn serve(values: &str) -> Process {
     let objects = objects(values, &[]);
     let maps = objects
         .iter()
@@ -262,6 +260,8 @@ async fn serve(values: &str) -> Process {
     for map in maps
         .iter()
         .filter(|map| map["data"].get("portcullis.yaml").is_none())
+        // The dashboard is for Grafana.
+        .filter(|map| map["data"].get("portcullis.json").is_none())
     {
         let inside = folder
             .path()
@@ -316,38 +316,4 @@ async fn the_program_takes_the_configuration_that_is_rendered() {
         }
         program.stop().await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs helm; tests/chart/build"]
-async fn alerts_ask_for_metrics_that_there_are() {
-    let objects = objects("everything", &[]);
-    let program = serve("everything").await;
-    // Times have no series before the first review.
-    let review = fs::read(path("tests/data/review.json")).unwrap();
-    program
-        .review(&serde_json::from_slice(&review).unwrap())
-        .await;
-    let page = ask(program.admin, Method::GET, "/metrics").await;
-    let rules = &only(&objects, "PrometheusRule")["spec"]["groups"][0]["rules"];
-    let mut asked = BTreeSet::new();
-    for rule in rules.as_array().unwrap() {
-        let expression = rule["expr"].as_str().unwrap();
-        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        asked.extend(
-            words
-                .filter(|word| word.starts_with("portcullis_"))
-                .map(str::to_owned),
-        );
-    }
-    assert!(asked.len() >= 5, "{asked:?}");
-    for metric in asked {
-        let family = metric
-            .trim_end_matches("_bucket")
-            .trim_end_matches("_count");
-        let family = family.trim_end_matches("_total");
-        let header = format!("# TYPE {family} ");
-        assert!(page.text().contains(&header), "{metric}:\n{}", page.text());
-    }
-    program.stop().await;
 }
