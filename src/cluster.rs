@@ -1,7 +1,8 @@
 //! The cluster as `serve` sees it: caches of what policies may read, and questions to its authorizer.
 //!
 //! What policies read is answered from memory ([`view::View`]); [`followed::Followed`] has a `cache` for
-//! each kind, which follows the API server and keeps what policies read of it. Who
+//! each kind, which follows the API server and keeps what policies read of it. What is denied to
+//! controllers is written where people look for it ([`events::Events`]). Who
 //! may do what cannot be known beforehand and is asked for ([`access::Asker`]).
 
 pub mod access;
@@ -9,6 +10,7 @@ mod budget;
 mod cache;
 pub mod connect;
 pub mod definitions;
+pub mod events;
 pub mod followed;
 mod kept;
 pub mod lease;

@@ -16,6 +16,7 @@ use super::{Exit, show};
 use crate::audit::list::Lister;
 use crate::cluster::Cluster;
 use crate::cluster::connect::{ConnectError, connect, patient_client};
+use crate::cluster::events::Events;
 use crate::cluster::published::{Published, Wanted};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
@@ -104,6 +105,9 @@ Configuration:
       meshery-replicas: {action: warn, settings: {minReplicas: 2}}
       mtls-strict: {mutate: true}            # or {enabled: false}
   These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
+    events             false   Events on the controllers of what is denied (PolicyDenied), so that
+                               `kubectl describe` of a ReplicaSet says why it has no pods; the account
+                               of the server must be allowed to create and patch events.k8s.io events
     certsLifetime      2160h   of a certificate in a Secret, which is renewed a third of it before
     audit.interval     0s      after a scan of what the cluster has comes the next; 0s for none
     limits.connections 1024    open connections
@@ -337,8 +341,11 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         checks: metrics.checks.clone(),
         log: reports.log.clone(),
     };
+    let events = client.clone().filter(|_| config.events);
+    let events = events.map(|client| Events::start(client, instance(), &mut registry));
     let given = (cluster.clone(), published.clone());
     let admission = tokio::task::block_in_place(|| policies(config, given, records));
+    let admission = Arc::new(admission.with_events(events));
     registry.register_collector(Box::new({
         let policies = Arc::clone(&admission);
         Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
@@ -444,7 +451,7 @@ fn policies(
     config: &Config,
     (cluster, published): (Option<Arc<Cluster>>, Option<Arc<Published>>),
     records: Records,
-) -> Arc<Policies> {
+) -> Policies {
     let paths = config.policies.clone();
     let mode = match config.mode {
         Mode::Enforce => respond::Mode::Enforce,
@@ -474,7 +481,16 @@ fn policies(
     if !problems.is_empty() {
         tracing::error!("policies have problems\n{problems}");
     }
-    Arc::new(policies)
+    policies
+}
+
+/// Names this process in Events.
+fn instance() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    match host.is_empty() {
+        true => format!("portcullis-{}", std::process::id()),
+        false => host,
+    }
 }
 
 /// Returns what the server needs to manage itself, if it is to.

@@ -75,6 +75,8 @@ pub struct Config {
     pub audit_interval: Duration,
     /// What is logged.
     pub log: LogConfig,
+    /// Whether owners of what is denied are told by Events.
+    pub events: bool,
     /// How many bytes what policies read of the cluster may take.
     pub cache_bytes: usize,
     /// Where decisions are logged, if they are.
@@ -223,6 +225,7 @@ impl Default for Config {
             overrides: Overrides::default(),
             cluster: ClusterChoice::default(),
             kubeconfig: None,
+            events: false,
             // Half of what is left of the 512 MiB that the chart gives a pod when reviews take theirs; a
             // hundred thousand objects of which a kilobyte is read.
             cache_bytes: 128 << 20,

@@ -21,6 +21,7 @@ use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::Cluster;
 use crate::cluster::definitions::Definitions;
+use crate::cluster::events::Events;
 use crate::cluster::followed::{Followed, Size};
 use crate::cluster::view::Lack;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
@@ -62,6 +63,8 @@ pub struct Policies {
     loaded: ArcSwap<Loaded>,
     /// Answers what policies ask about the cluster; without it nothing is known.
     cluster: Option<Arc<Cluster>>,
+    /// Tells the owners of what is denied, if they are to be told.
+    events: Option<Events>,
     /// Counts how often policies were loaded.
     revision: channel::Sender<u64>,
     /// Where what is decided is counted and logged.
@@ -134,6 +137,7 @@ impl Policies {
             mode,
             loaded: ArcSwap::default(),
             cluster,
+            events: None,
             revision: channel::Sender::new(0),
             records: Records::default(),
         };
@@ -159,6 +163,12 @@ impl Policies {
 
     fn table(&self, set: &PolicySet) -> Table {
         self.records.checks.table(set, self.mode.is_audit())
+    }
+
+    /// Tells the owners of what is denied by Events.
+    #[must_use]
+    pub fn with_events(self, events: Option<Events>) -> Self {
+        Policies { events, ..self }
     }
 
     /// Loads policies again and swaps them in; faulty ones keep their last good version.
@@ -351,6 +361,9 @@ impl Policies {
         let verdict = verdict.map_err(|error| unusable(&error))?;
         if verdict.matched == 0 {
             return Ok(told(trace, &AdmissionResponse::allowed(&request.uid)));
+        }
+        if let (Some(events), Mode::Enforce) = (&self.events, self.mode) {
+            events.denied(request, &verdict);
         }
         Ok(told(trace, &respond(&request.uid, &verdict, self.mode)))
     }

@@ -16,6 +16,7 @@ mod support;
 mod audit;
 mod balancer;
 mod caches;
+mod events;
 mod follows;
 mod ha;
 mod installations;

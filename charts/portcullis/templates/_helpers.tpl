@@ -113,6 +113,9 @@ overrides:
 audit:
   interval: {{ . }}
 {{- end }}
+{{- if .Values.events }}
+events: true
+{{- end }}
 log:
   {{- toYaml .Values.log | nindent 2 }}
 {{- with .Values.limits }}

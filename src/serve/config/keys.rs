@@ -73,7 +73,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 35] = [
+pub(super) static KEYS: [Key; 36] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -148,6 +148,7 @@ pub(super) static KEYS: [Key; 35] = [
             Some(v))
     },
     key!("audit.interval", duration, |c, v| c.audit_interval = v),
+    key!("events", boolean, |c, v| c.events = v),
     key!("log.level", Some("log-level"), level, |c, v| c.log.level =
         v),
     key!("log.format", Some("log-format"), format, |c, v| {
