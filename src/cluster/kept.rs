@@ -1,7 +1,7 @@
 //! What is kept of the objects of one kind: JSON texts, which are read when they are looked up.
 //!
-//! A text takes a tenth of the memory of the document it becomes, and reading it into the arena of a
-//! request takes no longer than copying the document there.
+//! A text takes a ninth of the memory of the document it becomes (2,000 Deployments of 9 KB). It is read
+//! into the arena of a request, where the document would have to be copied.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
