@@ -280,7 +280,7 @@ fn reads(set: &PolicySet) -> String {
 
 /// What a scan may list for them, as `manifests --audit` says: one line for each group.
 fn listed(set: &PolicySet) -> String {
-    let role = audit_roles(set, None).remove(0);
+    let role = audit_roles(set, "portcullis", None).remove(0);
     let rules = role["rules"].as_array().unwrap();
     let lists = rules.iter().filter(|rule| rule["verbs"] == json!(["list"]));
     let lines = lists.map(|rule| {

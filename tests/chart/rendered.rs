@@ -42,7 +42,7 @@ fn scans_have_the_rights_that_manifests_prints() {
     };
     let named: Vec<Value> = rendered.iter().filter(is_audit).cloned().collect();
     assert_eq!(named.len(), 2, "a role and its binding");
-    let printed = audit_roles(&built_in(), None);
+    let printed = audit_roles(&built_in(), "portcullis", None);
     assert_eq!(granted(&named), granted(&printed));
     let configuration = rendered
         .iter()
