@@ -24,10 +24,14 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::cel::value::Timestamp;
 use crate::cel::version::KubernetesVersion;
+use crate::cluster::exceptions;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
+use crate::policy::exceptions::review::{Calendar, NOTICE_DAYS};
 use crate::policy::overrides::{Overrides, Profile};
 use crate::serve::config;
+use crate::sources::Excusing;
 use crate::text::Source;
 
 /// How a command ended, as its exit code.
@@ -108,6 +112,51 @@ pub struct PolicyArgs {
     /// Policies to use instead of the built-in ones: a file, a folder, or `-`; may be repeated
     #[arg(long = "policies", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+}
+
+/// What is excused from the policies.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExceptionArgs {
+    /// PolicyExceptions besides those that lie with the policies: a file or a folder; may be repeated
+    #[arg(id = "exceptions", long = "exceptions", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// The namespace whose PolicyExceptions reach all others, as for `serve`; those of any other namespace
+    /// excuse its own objects alone
+    #[arg(long, value_name = "NAMESPACE", value_parser = config::namespace)]
+    pub policy_namespace: Option<String>,
+
+    /// Warn of exceptions that end within so many days
+    #[arg(long, value_name = "DAYS", default_value_t = NOTICE_DAYS)]
+    pub expires_within: u32,
+
+    /// Apply exceptions as if it were then, such as 2026-12-31T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub now: Option<Timestamp>,
+}
+
+impl ExceptionArgs {
+    /// Returns where exceptions are, and how far they reach.
+    fn excusing(&self) -> Excusing<'_> {
+        Excusing {
+            paths: &self.paths,
+            policy_namespace: self.policy_namespace.as_deref(),
+        }
+    }
+
+    /// Returns the time; `None` if the clock cannot be believed.
+    fn calendar(&self) -> Option<Calendar> {
+        Some(Calendar {
+            now: self.now.or_else(exceptions::now)?,
+            notice_days: self.expires_within,
+        })
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let midnight = || Timestamp::parse(&format!("{text}T00:00:00Z"));
+    let read = Timestamp::parse(text).or_else(|_| midnight());
+    read.map_err(|_| format!("`{text}` is no time, such as `2026-12-31` or `2026-12-31T12:00:00Z`"))
 }
 
 /// What expressions may use.

@@ -11,6 +11,7 @@ mod cache;
 pub mod connect;
 pub mod definitions;
 pub mod events;
+pub mod exceptions;
 pub mod followed;
 mod kept;
 pub mod lease;

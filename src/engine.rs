@@ -11,6 +11,8 @@ mod activation;
 pub mod authorizer;
 pub mod cluster;
 mod documents;
+mod exceptions;
+mod excused;
 mod matching;
 pub mod mutating;
 pub mod observer;
@@ -26,6 +28,7 @@ use rustc_hash::FxHashMap;
 use crate::admission::resources::Resources;
 use crate::admission::review::AdmissionRequest;
 use crate::cel::eval::IsExpired;
+use crate::cel::value::Timestamp;
 use crate::cel::value::access::Authorize;
 use crate::json::JsonError;
 use crate::policy::compile::CompiledPolicy;
@@ -35,6 +38,7 @@ use crate::policy::set::{BoundPolicy, PolicySet};
 use activation::Document;
 use cluster::ClusterView;
 use documents::Documents;
+use exceptions::Excuses;
 use matching::Target;
 use observer::{Done, Observer, Unwatched};
 use params::Params;
@@ -53,10 +57,12 @@ pub struct Options<'o> {
     pub is_expired: Option<&'o dyn IsExpired>,
     /// Which policies to apply.
     pub select: Select,
+    /// What time it is, for exceptions, which all end; if it is not known, nothing is excused.
+    pub now: Option<Timestamp>,
 }
 
 impl<'o> Options<'o> {
-    /// All policies are applied, with built-in resources, nobody to ask and no deadline.
+    /// All policies are applied, with built-in resources, nobody to ask, no deadline, and nothing excused.
     pub fn new(cluster: &'o dyn ClusterView) -> Self {
         Options {
             cluster,
@@ -64,6 +70,7 @@ impl<'o> Options<'o> {
             authorizer: None,
             is_expired: None,
             select: Select::All,
+            now: None,
         }
     }
 }
@@ -145,6 +152,7 @@ pub fn validate_observed(
             }
         }
     }
+    Excuses::new(set, (&arena, &target), document, options).settle(&mut verdict);
     Ok(verdict)
 }
 

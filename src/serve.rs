@@ -9,6 +9,7 @@ pub mod caches;
 mod certificate;
 pub mod config;
 mod dial;
+pub mod exceptions;
 pub mod herald;
 pub mod policies;
 pub mod registration;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
+use crate::policy::exceptions::settle_reach;
 use crate::policy::model::Documents;
 use crate::policy::overrides::Overrides;
 use crate::policy::set::PolicySet;
@@ -114,6 +115,26 @@ pub fn texts(paths: &[PathBuf]) -> Texts {
     }
 }
 
+/// Reads the texts of exceptions that do not lie with the policies; that there are none is no mistake.
+pub fn exceptions(paths: &[PathBuf]) -> Texts {
+    let found = files::find(paths, files::is_document);
+    let mut texts = Texts {
+        problems: found.problems,
+        unread: found.unread,
+        ..Texts::default()
+    };
+    for path in &found.files {
+        match files::read(path, files::MAX_POLICY_BYTES) {
+            Ok(source) => texts.sources.push(source),
+            Err(problem) => {
+                texts.problems.push(problem);
+                texts.unread.push(path.clone());
+            }
+        }
+    }
+    texts
+}
+
 /// Says whether a file in a folder is taken for policies.
 pub fn is_policy(path: &Path) -> bool {
     files::has_extension(path, &["cel"]) || files::is_document(path)
@@ -128,6 +149,7 @@ pub fn documents(sources: &[Arc<Source>]) -> (Documents, Vec<Diagnostic>) {
         documents.policies.extend(read.policies);
         documents.bindings.extend(read.bindings);
         documents.params.extend(read.params);
+        documents.exceptions.extend(read.exceptions);
         diagnostics.extend(findings);
     }
     (documents, diagnostics)
@@ -142,10 +164,48 @@ pub fn language(paths: &[PathBuf], asked: KubernetesVersion) -> KubernetesVersio
     }
 }
 
+/// Where exceptions are that do not lie with the policies, and how far they reach.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Excusing<'e> {
+    /// Files and folders.
+    pub paths: &'e [PathBuf],
+    /// The namespace whose exceptions reach all others.
+    pub policy_namespace: Option<&'e str>,
+}
+
+impl Excusing<'_> {
+    /// Adds the exceptions to what was read with the policies, and says how far each reaches.
+    pub fn read_into(self, documents: &mut Documents) -> Vec<Diagnostic> {
+        let texts = exceptions(self.paths);
+        let (read, findings) = self::documents(&texts.sources);
+        let mut problems = texts.problems;
+        problems.extend(findings);
+        let others = read.policies.iter().map(|it| &it.origin);
+        problems.extend(others.map(|origin| {
+            Diagnostic::error("exception/not-an-exception", "a policy among exceptions")
+                .at(&origin.source, origin.span)
+                .help("`--exceptions` names PolicyExceptions; name policies with `--policies`")
+        }));
+        documents.exceptions.extend(read.exceptions);
+        settle_reach(documents, self.policy_namespace);
+        problems
+    }
+}
+
 /// Reads and compiles the policies at these paths, or the built-in ones, as written for a version of
 /// Kubernetes and with what is said of them.
 pub fn load(
     paths: &[PathBuf],
+    version: KubernetesVersion,
+    overrides: &Overrides,
+) -> (PolicySet, Vec<Diagnostic>) {
+    load_excusing(paths, Excusing::default(), version, overrides)
+}
+
+/// Reads and compiles policies as [`load`] does, with exceptions from elsewhere.
+pub fn load_excusing(
+    paths: &[PathBuf],
+    excusing: Excusing<'_>,
     version: KubernetesVersion,
     overrides: &Overrides,
 ) -> (PolicySet, Vec<Diagnostic>) {
@@ -157,6 +217,7 @@ pub fn load(
     let (mut documents, findings) = documents(&sources);
     diagnostics.extend(findings);
     diagnostics.extend(overrides.apply(&mut documents));
+    diagnostics.extend(excusing.read_into(&mut documents));
     let version = language(paths, version);
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     diagnostics.extend(built.diagnostics);

@@ -23,6 +23,7 @@ use crate::admission::review::{
 };
 use crate::admission::synthesize::UID;
 use crate::cel::eval::IsExpired;
+use crate::cluster::exceptions;
 use crate::engine::mutating::{self, Defaults, Mutated, Mutating};
 use crate::engine::observer::{Held, Observer, Unwatched};
 use crate::engine::{self, Options, Select};
@@ -159,6 +160,7 @@ impl Scan<'_> {
             self.world.look(None, &mut |view| {
                 let options = Options {
                     resources: self.resources,
+                    now: exceptions::now(),
                     ..Options::new(view)
                 };
                 let verdict = engine::audit_cluster(self.set, options, &mut Unwatched);
@@ -305,6 +307,7 @@ impl Scan<'_> {
         let is_known = self.world.look(Some(key), &mut |view| {
             let expiry = Expiry(Instant::now() + OBJECT);
             let options = Options {
+                now: exceptions::now(),
                 cluster: view,
                 resources: self.resources,
                 authorizer: None,

@@ -6,6 +6,7 @@
 //! what is printed.
 
 mod cases;
+mod excuses;
 mod fix;
 mod report;
 
@@ -17,10 +18,11 @@ use bumpalo::Bump;
 use clap::ValueEnum;
 
 use super::{Colour, Exit, note, parallel};
-use super::{OverrideArgs, PolicyArgs, VersionArgs};
+use super::{ExceptionArgs, OverrideArgs, PolicyArgs, VersionArgs};
 use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::Operation;
 use crate::admission::synthesize::{OwnedRequest, User};
+use crate::cel::value::Timestamp;
 use crate::diagnostics::{Diagnostic, Format};
 use crate::engine::cluster::ClusterView;
 use crate::engine::observer::Unwatched;
@@ -52,7 +54,8 @@ Examples:
   portcullis check new.yaml --old old.yaml              what a change would update and delete
   portcullis check deploy/ --diff --mutate all          what every mutation would change
   portcullis check deploy/ --in-place                   change it, comments and order kept
-  portcullis check deploy/ --policies my/ --format sarif > findings.sarif")]
+  portcullis check deploy/ --policies my/ --format sarif > findings.sarif
+  portcullis check deploy/ --exceptions exceptions/     what is excused is a note")]
 pub struct Args {
     /// Manifests: files, folders, or `-` for standard input
     #[arg(value_name = "FILE", required_unless_present = "jsonl")]
@@ -60,6 +63,9 @@ pub struct Args {
 
     #[command(flatten)]
     policies: PolicyArgs,
+
+    #[command(flatten)]
+    exceptions: ExceptionArgs,
 
     #[command(flatten)]
     overrides: OverrideArgs,
@@ -152,9 +158,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let (mut overrides, mut findings) = args.overrides.read()?;
     args.fixing.switch_on(&mut overrides);
     let version = args.version.kubernetes_version;
-    let (set, problems) = sources::load(&args.policies.paths, version, &overrides);
+    let excusing = args.exceptions.excusing();
+    let (set, problems) =
+        sources::load_excusing(&args.policies.paths, excusing, version, &overrides);
     args.fixing.check_names(&set)?;
     findings.extend(problems);
+    let calendar = args.exceptions.calendar();
+    findings.extend(excuses::findings(&set, calendar));
     let is_fixing = args.fixing.is_asked_for();
     let print = |findings: &[Diagnostic], checked: &AllChecked| match is_fixing {
         true => fix::show(findings, checked, args.format, args.color),
@@ -184,6 +194,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let is_unreadable = is_unusable || checked.iter().any(|it| it.unusable);
     if let Some(fixed) = &fixed {
         fixed.add_refusals(&mut checked.objects);
+    }
+    // What excuses mutations was needed when the objects were changed.
+    if !is_unreadable && !is_fixing {
+        findings.extend(excuses::unused(&set, calendar, &checked));
     }
     print(&findings, &checked);
     for line in report::guesses(&checked.objects) {
@@ -322,6 +336,7 @@ impl Input {
             neighbours: &neighbours,
             mode,
             reads: &reads,
+            now: args.exceptions.calendar().map(|it| it.now),
         };
         decide(&against, &asked)
     }
@@ -365,6 +380,7 @@ struct Against<'r> {
     neighbours: &'r Neighbours<'r>,
     mode: Mode,
     reads: &'r Reads<'r>,
+    now: Option<Timestamp>,
 }
 
 impl Against<'_> {
@@ -382,6 +398,7 @@ impl Against<'_> {
                 source: Arc::clone(&policy.origin.source),
                 guess: None,
                 findings: its_own.cloned().collect(),
+                excused: Vec::new(),
                 unusable: false,
             }
         });
@@ -391,6 +408,7 @@ impl Against<'_> {
     fn options<'o>(&'o self, cluster: &'o dyn ClusterView) -> Options<'o> {
         Options {
             resources: self.resources,
+            now: self.now,
             ..Options::new(cluster)
         }
     }
@@ -404,9 +422,12 @@ impl Against<'_> {
         let namespace = request::namespace(owned);
         let cluster = self.neighbours.around(request::key(manifest, owned));
         let options = self.options(&cluster);
-        let findings = match engine::validate(self.set, &owned.request(), options) {
+        let (findings, excused) = match engine::validate(self.set, &owned.request(), options) {
             Ok(verdict) => {
-                finding::findings(manifest, namespace, &verdict, (self.mode, self.reads))
+                let how = (self.mode, self.reads);
+                let mut findings = finding::findings(manifest, namespace, &verdict, how);
+                findings.extend(finding::excused(manifest, namespace, &verdict, self.reads));
+                (findings, excuses::names(&verdict))
             }
             Err(error) => {
                 let problem = Diagnostic::error("manifest/unusable", error.to_string());
@@ -419,6 +440,7 @@ impl Against<'_> {
             source: Arc::clone(&manifest.source),
             guess: guess(manifest, owned),
             findings,
+            excused,
             unusable: false,
         }
     }
@@ -442,6 +464,7 @@ fn stdin_uses(args: &Args) -> usize {
     let all = [
         &args.manifests,
         &args.policies.paths,
+        &args.exceptions.paths,
         &args.old,
         &args.cluster_objects,
         &args.crds,

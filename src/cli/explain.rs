@@ -43,6 +43,10 @@ pub struct Args {
     #[command(flatten)]
     policies: PolicyArgs,
 
+    /// PolicyExceptions besides those that lie with the policies; may be repeated
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["function", "functions"])]
+    exceptions: Vec<PathBuf>,
+
     #[command(flatten)]
     overrides: OverrideArgs,
 }

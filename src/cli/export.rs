@@ -86,5 +86,11 @@ fn export_all(documents: &Documents, args: &Args, problems: &mut Vec<Diagnostic>
         let bound = bindings.filter(|it| it.kind == policy.kind && it.policy_name == policy.name);
         exported.extend(bound.map(|binding| export::binding(binding, version)));
     }
+    problems.extend(documents.exceptions.iter().map(|exception| {
+        let message = format!("the exception `{}` is not exported", exception.full_name());
+        Diagnostic::warning("export/exception", message)
+            .at(&exception.origin.source, exception.origin.span)
+            .help("Kubernetes' own policies have none: what it excuses would be rejected")
+    }));
     exported
 }

@@ -7,13 +7,14 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Colour, Exit, VersionArgs, note};
+use super::{Colour, ExceptionArgs, Exit, VersionArgs, note};
 use crate::admission::resources::Resources;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::{self, connect};
 use crate::diagnostics::{Diagnostic, Format, Severity, render};
 use crate::lint::{self, World};
 use crate::manifest;
+use crate::policy::exceptions::review;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
 use crate::sources::{self, files};
@@ -44,6 +45,9 @@ pub struct Args {
     /// Ask the cluster of this kubeconfig for its CustomResourceDefinitions
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+
+    #[command(flatten)]
+    exceptions: ExceptionArgs,
 
     #[command(flatten)]
     version: VersionArgs,
@@ -80,8 +84,9 @@ pub fn run(args: &Args) -> Exit {
     let version = args.version.kubernetes_version;
     let texts = sources::texts(&args.policies);
     let mut findings = texts.problems;
-    let (documents, problems) = sources::documents(&texts.sources);
+    let (mut documents, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
+    findings.extend(args.exceptions.excusing().read_into(&mut documents));
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     let refused = built.diagnostics.clone();
     findings.extend(built.diagnostics);
@@ -95,6 +100,15 @@ pub fn run(args: &Args) -> Exit {
             .into_iter()
             .filter(|it| it.code != "lint/type" || !is_said(it)),
     );
+    let exceptions = built.set.exceptions();
+    let calendar = args.exceptions.calendar();
+    findings.extend(
+        calendar
+            .iter()
+            .flat_map(|it| review::expiring(exceptions, *it)),
+    );
+    findings.extend(review::unknown_policies(exceptions, built.set.policies()));
+    findings.extend(review::too_wide(exceptions));
     super::print(&render(&findings, args.format, args.color.style()));
     let count = |severity: Severity| {
         let matching = findings.iter().filter(|it| it.severity == severity);

@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::{Exit, OverrideArgs, PolicyArgs, VersionArgs};
 use crate::cluster::ObjectName;
+use crate::cluster::exceptions;
 use crate::diagnostics::Diagnostic;
 use crate::serve::config::{self, ClusterPolicies, Mode};
 use crate::serve::registration::guards::holes;
@@ -80,6 +81,10 @@ pub struct Args {
     #[arg(long)]
     audit: bool,
 
+    /// Namespaces whose PolicyExceptions are followed, for `serve --exception-namespaces`; may be repeated
+    #[arg(long, value_name = "NAMESPACE", value_parser = config::namespace)]
+    exception_namespaces: Vec<String>,
+
     /// What violations lead to: enforce, or audit: then a webhook that does not answer denies nothing
     /// either
     #[arg(long, value_name = "enforce|audit", value_parser = config::mode, default_value = "enforce")]
@@ -133,6 +138,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         own: place.namespace.as_deref(),
         policies: args.policy_namespace.as_deref(),
         cluster_policies: args.cluster_policies,
+        exceptions: &args.exception_namespaces,
     };
     let Roles { objects, guessed } = roles(&set, &place.name, namespaces, management);
     problems.extend(guessed.iter().map(|kind| {
@@ -147,7 +153,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if problems.iter().any(Diagnostic::is_error) {
         return Ok(Exit::Unusable);
     }
-    let mut documents = objects;
+    let mut documents = Vec::new();
+    if args.policy_namespace.is_some() || !args.exception_namespaces.is_empty() {
+        documents.extend(exceptions::definition());
+    }
+    documents.extend(objects);
     if args.audit {
         documents.extend(audit_roles(&set, &place.name, place.namespace.as_deref()));
     }

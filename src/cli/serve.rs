@@ -1,11 +1,10 @@
 //! `portcullis serve`: the webhook.
 
 mod reports;
+mod welcome;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::audit::list::Lister;
 use crate::cluster::Cluster;
 use crate::cluster::connect::{ConnectError, connect, patient_client};
 use crate::cluster::events::Events;
+use crate::cluster::exceptions::ClusterExceptions;
 use crate::cluster::published::{Published, Wanted};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::respond;
@@ -25,6 +25,7 @@ use crate::serve::caches::Caches;
 use crate::serve::config::{
     Certificates, ClusterChoice, ClusterPolicies, Config, FILE_VARIABLE, Flags, Mode, resolve,
 };
+use crate::serve::exceptions::{self, Exposed};
 use crate::serve::herald::Announcements;
 use crate::serve::policies::report::{Standing, TextState};
 use crate::serve::policies::{Policies, Records, State};
@@ -40,6 +41,7 @@ use crate::telemetry::policies::{Faulty, PolicyMetrics};
 use crate::telemetry::scans::ScanMetrics;
 use crate::webhook::limits::cores;
 use reports::Reports;
+use welcome::Welcome;
 
 /// A review in the repository that the built-in packs deny.
 pub const SAMPLE_REVIEW: &str = "tests/data/review.json";
@@ -84,7 +86,9 @@ Configuration:
     --mode                PORTCULLIS_MODE                mode
     --audit-warnings      PORTCULLIS_AUDIT_WARNINGS      auditWarnings
     --policies            PORTCULLIS_POLICIES            policies  (a list; in the variable a,b)
+    --exceptions          PORTCULLIS_EXCEPTIONS          exceptions  (a list; in the variable a,b)
     --policy-namespace    PORTCULLIS_POLICY_NAMESPACE    policyNamespace
+    --exception-namespaces  PORTCULLIS_EXCEPTION_NAMESPACES  exceptionNamespaces  (a list)
     --cluster-policies    PORTCULLIS_CLUSTER_POLICIES    clusterPolicies  (labelled, none)
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
     --profile             PORTCULLIS_PROFILE             profile     (baseline, production, strict)
@@ -210,10 +214,20 @@ pub struct Args {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<String>,
 
+    /// Files and folders of PolicyExceptions, besides those that lie with the policies
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    exceptions: Vec<String>,
+
     /// Besides, the ConfigMaps of this namespace that have the label portcullis.dev/policy: each key
-    /// named as a file of policies is one, in force within a second
+    /// named as a file of policies is one, in force within a second. Its PolicyExceptions reach every
+    /// namespace
     #[arg(long, value_name = "NAMESPACE")]
     policy_namespace: Option<String>,
+
+    /// Namespaces whose PolicyExceptions excuse objects of the same namespace: who may write them there
+    /// decides what policies apply there
+    #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
+    exception_namespaces: Vec<String>,
 
     /// Besides, the ValidatingAdmissionPolicies and MutatingAdmissionPolicies of the cluster that have
     /// the label portcullis.dev/policy, with their bindings. The API server enforces them, too; here
@@ -279,7 +293,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Unusable);
     }
     // Later they may come and go; now it is a mistake that would admit everything.
-    let lost = lost(&config.policies);
+    let lost = [
+        lost("policies", &config.policies),
+        lost("exceptions", &config.exceptions),
+    ]
+    .concat();
     if !lost.is_empty() {
         show(&lost);
         return Ok(Exit::Unusable);
@@ -299,9 +317,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 
 async fn serve(config: &Config) -> anyhow::Result<Exit> {
     let signals = Signals::of_process()?;
-    let changes = match config.policies.as_slice() {
-        [] => None,
-        paths => Some(Watch::start(paths.to_vec(), Hints::Notifications).await),
+    let watched = [&config.policies[..], &config.exceptions].concat();
+    let changes = match watched.is_empty() {
+        true => None,
+        false => Some(Watch::start(watched, Hints::Notifications).await),
     };
     let (metrics, mut registry) = Metrics::registry();
     let reports = match Reports::open(config, &mut registry) {
@@ -325,10 +344,13 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         objects: config.cluster_policies == ClusterPolicies::Labelled,
     };
     let is_audited = !config.audit_interval.is_zero();
-    let needs_cluster = config.place().is_some() || wanted != Wanted::default() || is_audited;
+    let needs_cluster = config.place().is_some()
+        || wanted != Wanted::default()
+        || is_audited
+        || !config.exception_namespaces.is_empty();
     if needs_cluster && cluster.is_none() {
-        let message = "`service`, `url`, `policyNamespace`, `clusterPolicies` and `audit` need a \
-                       cluster, and none was found";
+        let message = "`service`, `url`, `policyNamespace`, `clusterPolicies`, `exceptionNamespaces` and \
+                       `audit` need a cluster, and none was found";
         let help = "name its kubeconfig with `--kubeconfig`, or leave them out";
         show(&[Diagnostic::error("serve/cluster", message).help(help)]);
         return Ok(Exit::Unusable);
@@ -343,9 +365,18 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
     };
     let events = client.clone().filter(|_| config.events);
     let events = events.map(|client| Events::start(client, instance(), &mut registry));
-    let given = (cluster.clone(), published.clone());
-    let admission = tokio::task::block_in_place(|| policies(config, given, records));
-    let admission = Arc::new(admission.with_events(events));
+    let followed = followed(config, client.as_ref());
+    let given = Given {
+        cluster: cluster.clone(),
+        published: published.clone(),
+        exceptions: followed.clone(),
+        records,
+        events,
+    };
+    let admission = tokio::task::block_in_place(|| policies(config, given));
+    let admission = Arc::new(admission);
+    let following = followed.map(|it| tokio::spawn(exceptions::follow(Arc::clone(&admission), it)));
+    registry.register_collector(Box::new(Exposed::of(&admission)));
     registry.register_collector(Box::new({
         let policies = Arc::clone(&admission);
         Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
@@ -394,6 +425,9 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         _ => io::stdout().write_all(welcome.text().as_bytes()),
     };
     let ended = server.run(signals).await;
+    if let Some(following) = following {
+        following.abort();
+    }
     reports.close().await;
     Ok(match ended {
         Ended::Drained { .. } => Exit::Clean,
@@ -402,17 +436,16 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
 }
 
 /// Returns a finding for each path that leads nowhere.
-fn lost(paths: &[PathBuf]) -> Vec<Diagnostic> {
+fn lost(key: &str, paths: &[PathBuf]) -> Vec<Diagnostic> {
     let lost = paths.iter().filter_map(|path| {
         let problem = fs::metadata(path).err()?;
-        let message = format!(
-            "the policies `{}` cannot be read: {problem}",
-            path.display()
-        );
+        let message = format!("the {key} `{}` cannot be read: {problem}", path.display());
         let finding = Diagnostic::error("serve/policies", message);
-        Some(
-            finding.help("name a file or a folder, or leave `policies` out for the built-in packs"),
-        )
+        let help = match key {
+            "policies" => "name a file or a folder, or leave `policies` out for the built-in packs",
+            _ => "name a file or a folder, or leave it out",
+        };
+        Some(finding.help(help))
     });
     lost.collect()
 }
@@ -446,13 +479,31 @@ async fn cluster(config: &Config) -> Result<Option<Arc<Cluster>>, ConnectError> 
     Ok(cluster)
 }
 
-/// Loads the policies of the configuration; what is wrong with them is logged.
-fn policies(
-    config: &Config,
-    (cluster, published): (Option<Arc<Cluster>>, Option<Arc<Published>>),
+/// Begins to follow the exceptions of the cluster: those beside the published policies, and those of the
+/// namespaces that are named.
+fn followed(config: &Config, client: Option<&Client>) -> Option<Arc<ClusterExceptions>> {
+    let mut namespaces: Vec<String> = config.policy_namespace.iter().cloned().collect();
+    namespaces.extend(config.exception_namespaces.iter().cloned());
+    namespaces.sort();
+    namespaces.dedup();
+    let client = client.filter(|_| !namespaces.is_empty())?;
+    Some(Arc::new(ClusterExceptions::start(client, &namespaces)))
+}
+
+/// What policies have to do with besides their configuration.
+#[derive(Default)]
+struct Given {
+    cluster: Option<Arc<Cluster>>,
+    published: Option<Arc<Published>>,
+    exceptions: Option<Arc<ClusterExceptions>>,
     records: Records,
-) -> Policies {
-    let paths = config.policies.clone();
+    events: Option<Events>,
+}
+
+/// Loads the policies of the configuration; what is wrong with them is logged.
+fn policies(config: &Config, given: Given) -> Policies {
+    let (paths, excusing) = (config.policies.clone(), config.exceptions.clone());
+    let published = given.published;
     let mode = match config.mode {
         Mode::Enforce => respond::Mode::Enforce,
         Mode::Audit if config.audit_warnings => respond::Mode::Audit,
@@ -461,6 +512,10 @@ fn policies(
     let policies = Policies::load(
         Box::new(move || {
             let mut texts = sources::texts(&paths);
+            let exceptions = sources::exceptions(&excusing);
+            texts.sources.extend(exceptions.sources);
+            texts.problems.extend(exceptions.problems);
+            texts.unread.extend(exceptions.unread);
             if let Some(published) = &published {
                 let others = published.snapshot();
                 let sources = others.carriers.iter().flat_map(|it| &it.sources);
@@ -474,9 +529,10 @@ fn policies(
         sources::language(&config.policies, config.kubernetes_version),
         config.overrides.clone(),
         mode,
-        cluster,
+        given.cluster,
     );
-    let policies = policies.recorded(records);
+    let policies = policies.recorded(given.records).with_events(given.events);
+    let policies = policies.excusing(config.policy_namespace.clone(), given.exceptions);
     let problems = policies.problems();
     if !problems.is_empty() {
         tracing::error!("policies have problems\n{problems}");
@@ -651,8 +707,14 @@ impl Args {
             .into_iter()
             .filter_map(|(key, value)| Some((key, vec![value.clone()?])))
             .collect();
-        if !self.policies.is_empty() {
-            flags.push(("policies", self.policies.clone()));
+        for (key, paths) in [
+            ("policies", &self.policies),
+            ("exceptions", &self.exceptions),
+            ("exceptionNamespaces", &self.exception_namespaces),
+        ] {
+            if !paths.is_empty() {
+                flags.push((key, paths.clone()));
+            }
         }
         flags
     }
@@ -667,87 +729,6 @@ fn finding(problem: &ServeError) -> Diagnostic {
         )),
         ServeError::Tls(_) | ServeError::Start(_) => finding,
     }
-}
-
-/// What a person who has started the server is told.
-struct Welcome<'a> {
-    address: SocketAddr,
-    admin: SocketAddr,
-    authority: Option<&'a Path>,
-    certs: &'a Certificates,
-    mode: Mode,
-    overview: &'a [String],
-    sample: Option<&'a Path>,
-}
-
-impl Welcome<'_> {
-    fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = self.write(&mut text);
-        text
-    }
-
-    fn write(&self, text: &mut String) -> std::fmt::Result {
-        let (address, admin) = (reachable(self.address), reachable(self.admin));
-        let mode = match self.mode {
-            Mode::Enforce => "violations are denied",
-            Mode::Audit => "violations are recorded, nothing is denied",
-        };
-        writeln!(
-            text,
-            "portcullis {} serves; {mode}\n",
-            env!("CARGO_PKG_VERSION")
-        )?;
-        writeln!(text, "  webhook      https://{address}/validate")?;
-        writeln!(
-            text,
-            "  admin        http://{admin}/readyz?verbose, /metrics, /policies"
-        )?;
-        match self.authority {
-            Some(authority) => writeln!(text, "  CA           {}", authority.display())?,
-            None => match self.certs {
-                Certificates::Secret(name) => writeln!(text, "  certificate  the Secret {name}")?,
-                Certificates::Mounted(folder) | Certificates::Development(folder) => {
-                    writeln!(text, "  certificate  {}", folder.display())?;
-                }
-            },
-        }
-        for (at, line) in self.overview.iter().enumerate() {
-            let title = if at == 0 { "policies" } else { "" };
-            writeln!(text, "  {title:<13}{line}")?;
-        }
-        if let (Some(authority), Some(sample)) = (self.authority, self.sample) {
-            writeln!(
-                text,
-                "\nTry it:\n\n  curl --cacert {} https://{address}/validate \
-                 -H 'Content-Type: application/json' --data @{}",
-                quoted(authority),
-                quoted(sample)
-            )?;
-        }
-        writeln!(text)
-    }
-}
-
-/// Returns a path as a shell takes it for one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    match text.chars().all(is_plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
-/// Returns an address that a client on this host can call.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let host = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(host, address.port())
 }
 
 #[cfg(test)]

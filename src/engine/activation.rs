@@ -168,6 +168,20 @@ impl<'a> Document<'a> {
             PodMatching::Object => Json::Null,
             PodMatching::PodTemplates => *self.pod.get_or_init(|| self.pod(arena)),
         };
+        self.with_slots(arena, [params, namespace, settings, pod])
+    }
+
+    /// Returns the values of the slots for an expression that is no policy's: what a request alone
+    /// gives.
+    pub(super) fn slots_of_request(&self, arena: &'a Bump, namespace: Json<'a>) -> &'a [Value<'a>] {
+        self.with_slots(arena, [Json::Null, namespace, Json::Null, Json::Null])
+    }
+
+    fn with_slots(
+        &self,
+        arena: &'a Bump,
+        [params, namespace, settings, pod]: [Json<'a>; 4],
+    ) -> &'a [Value<'a>] {
         let values = [
             self.object,
             self.old_object,

@@ -97,7 +97,7 @@ impl<'t> Target<'t> {
     /// `plugin/policy/matching/matching.go`, `matchesResourceRules`). Where the versions of a resource
     /// are not known, any is taken for one: a policy is not to be passed by asking for another
     /// version.
-    fn matching(&self, rules: &[NamedRule], match_policy: MatchPolicy) -> Option<As> {
+    pub(super) fn matching(&self, rules: &[NamedRule], match_policy: MatchPolicy) -> Option<As> {
         let fits = |rule: &NamedRule, group: &str, version: &str| {
             rule.api_groups.iter().any(|it| matches(it, group))
                 && rule.api_versions.iter().any(|it| matches(it, version))
@@ -124,6 +124,11 @@ impl<'t> Target<'t> {
             let (group, version) = others.find(|(group, version)| fits(rule, group, version))?;
             Some(As::Version(group.clone(), version.clone()))
         })
+    }
+
+    /// Returns the name that the request gives, which may be none.
+    pub(super) fn name(&self) -> &'t str {
+        self.name
     }
 
     /// Says whether a rule is about the request in everything but group and version.
@@ -240,7 +245,7 @@ fn object_matches(selector: &LabelSelector, document: &Document<'_>) -> bool {
             .any(|object| !object.is_null() && selects(selector, object))
 }
 
-fn selects(selector: &LabelSelector, object: Json<'_>) -> bool {
+pub(super) fn selects(selector: &LabelSelector, object: Json<'_>) -> bool {
     let labels = object.at(&["metadata", "labels"]).unwrap_or(Json::Null);
     selector.selects(|label| labels.get(label).and_then(Json::as_str))
 }

@@ -10,6 +10,9 @@
 //! DIVERGES: a policy that changes what an object is (its name, namespace, uid, `apiVersion` or `kind`)
 //! is an error of that policy.
 //!
+//! A policy that an exception excuses the object from does not run; that is settled on the object as it
+//! came.
+//!
 //! DIVERGES: policies that match in several versions see what those before them have made of the object.
 //! Upstream keeps an object for each version, of which only the one that was changed last is kept, and
 //! goes on with it in the version that was sent once a built-in object is changed.
@@ -40,6 +43,7 @@ use crate::schema::{Kind, Schemas};
 use super::activation::{Document, Phase};
 use super::cluster::ClusterView;
 use super::documents::Documents;
+use super::exceptions::Excuses;
 use super::matching::{self, As, Target};
 use super::observer::{Done, Observer, Unwatched};
 use super::params::{self, Params};
@@ -192,8 +196,10 @@ fn mutate_once(
         cluster: options.cluster,
     };
     let mut documents = Documents::new(&arena, request, options, document);
+    let excuses = Excuses::new(set, (&arena, &target), document, options);
     let invocations =
         candidates.invocations(&mut documents, document, (&mut mutated.verdict, observer));
+    excuses.settle(&mut mutated.verdict);
     let Some(before) = request.object.filter(|_| !invocations.is_empty()) else {
         return Ok(mutated);
     };
@@ -205,6 +211,7 @@ fn mutate_once(
         request,
         options,
         mutating,
+        excuses,
         document,
         object: before.clone(),
         is_stale: false,
@@ -367,6 +374,7 @@ struct Changing<'a, 's> {
     request: &'a AdmissionRequest<'a>,
     options: Options<'a>,
     mutating: Mutating<'s>,
+    excuses: Excuses<'a>,
     document: &'a Document<'a>,
     object: Object,
     /// Whether `document` shows the object as it was before the last mutation.
@@ -394,6 +402,7 @@ impl<'a> Changing<'a, '_> {
                 to_repeat.push(invocation);
             }
         }
+        self.excuses.settle(&mut self.mutated.verdict);
         let is_over = !self.has_run || self.mutated.is_denied();
         if is_over || (to_repeat.is_empty() && !self.candidates.may_refuse()) {
             return;
@@ -412,6 +421,13 @@ impl<'a> Changing<'a, '_> {
                 return;
             }
         }
+        self.excuses.settle(&mut self.mutated.verdict);
+    }
+
+    /// Says whether an exception passes over the policy.
+    fn is_excused(&mut self, invocation: &Invocation<'a>) -> bool {
+        let verdict = &mut self.mutated.verdict;
+        self.excuses.excuse_from(invocation.policy, verdict)
     }
 
     /// Looks at the conditions of a policy, and if they hold, which is returned, and it is to run, runs
@@ -426,7 +442,8 @@ impl<'a> Changing<'a, '_> {
         let verdict = &self.mutated.verdict;
         let (before, cost) = (verdict.decisions.len(), verdict.cost);
         let holds = self.conditions_hold(invocation, observer);
-        let changes = match holds && runs {
+        let runs = holds && runs && !self.is_excused(invocation);
+        let changes = match runs {
             true => self.run(invocation, observer),
             false => Vec::new(),
         };
@@ -434,7 +451,7 @@ impl<'a> Changing<'a, '_> {
         observer.ended(Done {
             policy: invocation.policy,
             binding: Some(invocation.binding),
-            applied: holds && runs,
+            applied: runs,
             decisions: verdict.decisions.get(before..).unwrap_or_default(),
             ignored: self.ignored.take(),
             changes: &changes,

@@ -48,7 +48,8 @@ pub struct Done<'d> {
     pub binding: Option<&'d Binding>,
     /// Whether its conditions held.
     pub applied: bool,
-    /// The violations and errors that have a consequence.
+    /// The violations and errors that have a consequence, but for what exceptions take back: that is known
+    /// at the end, and in `Verdict::excused`.
     pub decisions: &'d [Decision],
     /// An error that its failure policy passes over.
     pub ignored: Option<ErrorKind>,

@@ -9,6 +9,7 @@ use crate::admission::status::{Status, StatusReason};
 use crate::patch::json::Operation;
 use crate::policy::model::{PolicyKind, Reason, ValidationAction};
 
+use super::excused;
 use super::mutating::{Mutated, Refusal, Secrecy};
 use super::verdict::{Decision, Verdict};
 
@@ -291,6 +292,7 @@ pub fn audit_annotations(verdict: &Verdict, mode: Mode) -> Vec<(String, String)>
         annotations.push(("validation_failure".to_owned(), failures(&recorded)));
     }
     annotations.extend(recommendations(&verdict.decisions));
+    annotations.extend(excused::annotation(&verdict.excused));
     annotations
 }
 

@@ -2,6 +2,7 @@
 
 mod about_cluster;
 mod equivalents;
+mod exceptions;
 mod mutating;
 mod sharing;
 
@@ -13,6 +14,7 @@ use super::*;
 use crate::admission::resources::Resources;
 use crate::admission::review;
 use crate::cel::version::KubernetesVersion;
+use crate::policy::exceptions::settle_reach;
 use crate::policy::model::{Documents, ValidationAction};
 use crate::policy::read;
 use crate::text::Source;
@@ -25,7 +27,9 @@ fn set(files: &[(&str, String)]) -> PolicySet {
         documents.policies.extend(read.policies);
         documents.bindings.extend(read.bindings);
         documents.params.extend(read.params);
+        documents.exceptions.extend(read.exceptions);
     }
+    settle_reach(&mut documents, None);
     PolicySet::build(
         documents,
         KubernetesVersion::default(),

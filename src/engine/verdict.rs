@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::cel::value::quote::quote;
 use crate::policy::compile::CompiledPolicy;
+use crate::policy::exceptions::CompiledException;
 use crate::policy::model::{Binding, FailurePolicy, Form, PolicyKind, Reason, ValidationAction};
 use crate::policy::set::BoundPolicy;
 
@@ -20,6 +21,36 @@ pub struct Verdict {
     pub matched: usize,
     /// CEL cost units spent.
     pub cost: u64,
+    /// What exceptions have taken back, in order of policy.
+    pub excused: Vec<Excused>,
+    /// Exceptions that would have been asked for, and failed.
+    pub unapplied: Vec<Unapplied>,
+}
+
+/// What an exception has taken back of a policy.
+#[derive(Debug, Clone)]
+pub struct Excused {
+    /// The exception.
+    pub exception: Arc<CompiledException>,
+    /// The policy.
+    pub policy: Arc<CompiledPolicy>,
+    /// What the policy says all the same; of a mutating policy that was not run nothing.
+    pub decisions: Vec<Decision>,
+}
+
+impl Excused {
+    fn is_of(&self, exception: &Arc<CompiledException>, policy: &Arc<CompiledPolicy>) -> bool {
+        Arc::ptr_eq(&self.policy, policy) && Arc::ptr_eq(&self.exception, exception)
+    }
+}
+
+/// An exception that could not be applied, and excused nothing.
+#[derive(Debug, Clone)]
+pub struct Unapplied {
+    /// The exception.
+    pub exception: Arc<CompiledException>,
+    /// Why.
+    pub message: String,
 }
 
 /// A violation, or an error under a policy that fails closed.
@@ -112,6 +143,24 @@ impl Verdict {
     /// Says whether the request is rejected.
     pub fn is_denied(&self) -> bool {
         self.decisions.iter().any(Decision::is_denial)
+    }
+
+    /// Keeps what an exception has taken back of a policy.
+    pub(super) fn excuse(
+        &mut self,
+        exception: &Arc<CompiledException>,
+        policy: &Arc<CompiledPolicy>,
+        decision: Option<Decision>,
+    ) {
+        let mut known = self.excused.iter_mut();
+        match known.find(|it| it.is_of(exception, policy)) {
+            Some(known) => known.decisions.extend(decision),
+            None => self.excused.push(Excused {
+                exception: Arc::clone(exception),
+                policy: Arc::clone(policy),
+                decisions: decision.into_iter().collect(),
+            }),
+        }
     }
 
     /// Adds what an evaluation for a binding gave.

@@ -23,6 +23,49 @@ pub fn findings(
     verdict.decisions.iter().map(finding).collect()
 }
 
+/// Returns a note for each violation and error that an exception has taken back, and a warning for each
+/// exception that could not be applied.
+pub fn excused(
+    manifest: &Manifest,
+    namespace: &str,
+    verdict: &Verdict,
+    reads: &Reads<'_>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for excused in &verdict.excused {
+        let exception = &excused.exception.exception;
+        let expires = exception.expires.as_ref();
+        let until = expires.map(|(expires, _)| format!(" until {expires}"));
+        let by = format!(
+            "excused by `{}`{}",
+            exception.full_name(),
+            until.unwrap_or_default()
+        );
+        found.extend(excused.decisions.iter().map(|decision| {
+            let finding = finding(manifest, decision, Mode::Enforce, reads);
+            Diagnostic {
+                severity: Severity::Note,
+                message: format!("{} ({by})", decision.message),
+                help: Some(format!("{} ({})", exception.reason, exception.owner)),
+                ..finding
+            }
+            .at(&exception.origin.source, exception.origin.span)
+            .labelled("the exception")
+            .about(manifest.subject(namespace))
+        }));
+    }
+    found.extend(verdict.unapplied.iter().map(|unapplied| {
+        let exception = &unapplied.exception.exception;
+        let name = exception.full_name();
+        let message = format!("the exception `{name}` cannot be applied: {}", unapplied.message);
+        Diagnostic::warning("exception/unapplied", message)
+            .at(&exception.origin.source, exception.origin.span)
+            .help("it excuses nothing here; let the condition ask with `has(…)` for what may be missing")
+            .about(manifest.subject(namespace))
+    }));
+    found
+}
+
 /// What findings about the cluster as a whole are about.
 pub const CLUSTER: &str = "the cluster";
 

@@ -1,7 +1,39 @@
 //! The codes of findings about policies, with what each one means.
 
 /// Every code of reading and validating policies, in alphabetical order, with its meaning.
-pub const CODES: [(&str, &str); 48] = [
+pub const CODES: [(&str, &str); 56] = [
+    (
+        "exception/expired",
+        "A PolicyException has ended, and excuses nothing any more.",
+    ),
+    (
+        "exception/expires-soon",
+        "A PolicyException ends within the days that are asked about, by default 14.",
+    ),
+    (
+        "exception/malformed-expiry",
+        "The `expires` of a PolicyException is no date and no time.",
+    ),
+    (
+        "exception/not-an-exception",
+        "A policy lies where only PolicyExceptions are read.",
+    ),
+    (
+        "exception/too-wide",
+        "A PolicyException is about every policy, or about every object of its resources.",
+    ),
+    (
+        "exception/unapplied",
+        "The condition of a PolicyException could not be evaluated, and it excused nothing.",
+    ),
+    (
+        "exception/unknown-policy",
+        "A PolicyException names a policy that is not there, or of which nothing can be excused.",
+    ),
+    (
+        "exception/unused",
+        "A PolicyException in force was not needed by any object of the run.",
+    ),
     (
         "policy/duplicate-name",
         "Two policies, bindings, variables, match conditions or audit annotations have one name.",

@@ -42,6 +42,16 @@ pub(super) struct Compiled {
 const OWN: [&str; 5] = ["variables", "cluster", "authorizer", "Object", "JSONPatch"];
 
 impl Scope {
+    /// What the conditions of exceptions have, which share nothing with policies.
+    pub(super) fn of_exceptions() -> Self {
+        Scope {
+            is_cel: false,
+            has_params: false,
+            has_pod: false,
+            has_request: true,
+        }
+    }
+
     pub(super) fn of(policy: &Policy) -> Self {
         Scope {
             is_cel: policy.origin.form == Form::Cel,

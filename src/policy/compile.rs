@@ -57,6 +57,16 @@ const OF_REQUESTS: [&str; 8] = [
     "authorizer.requestResource",
 ];
 
+/// The variables that are a policy's own, or ask somebody.
+const NOT_OF_EXCEPTIONS: [&str; 6] = [
+    "params",
+    "settings",
+    "pod",
+    "variables",
+    "authorizer",
+    "authorizer.requestResource",
+];
+
 const NO_REQUEST: &str = "a policy with `scope: cluster` is evaluated once for the cluster as a \
                           whole, without an object or a request: it sees `cluster.get`, \
                           `cluster.list` and `settings`";
@@ -270,6 +280,29 @@ pub(super) fn compile(
         portability,
     };
     (Arc::new(compiled), diagnostics)
+}
+
+/// Compiles the condition of an exception: what a match condition may be in Kubernetes, and it asks nobody.
+pub(super) fn condition(
+    fragment: &Fragment,
+    version: KubernetesVersion,
+    common: &mut Common,
+) -> (Expression, Vec<Diagnostic>) {
+    let mut env = Env::new(SLOTS, Language::Kubernetes).with_version(version);
+    for name in NOT_OF_EXCEPTIONS {
+        env = env.without(name);
+    }
+    let mut compiler = Compiler {
+        env,
+        form: Form::Kubernetes,
+        scope: Scope::of_exceptions(),
+        common,
+        reads: Vec::new(),
+        diagnostics: Vec::new(),
+        portability: Portability::Portable,
+    };
+    let (expression, _) = compiler.typed(fragment, Wanted::Bool);
+    (expression, compiler.diagnostics)
 }
 
 /// Returns the declarations that the expressions of a policy see, without its own variables.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::policy::exceptions::PolicyException;
 use crate::policy::places::Places;
 use crate::text::{Fragment, Source, Span};
 
@@ -19,6 +20,8 @@ pub struct Documents {
     pub bindings: Vec<Binding>,
     /// Other objects, which may be parameters of policies.
     pub params: Vec<ParamObject>,
+    /// What is excused from policies, in the order read.
+    pub exceptions: Vec<PolicyException>,
 }
 
 impl Documents {

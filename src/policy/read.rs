@@ -8,6 +8,7 @@
 
 mod admission;
 mod cel_file;
+mod exceptions;
 mod front_matter;
 mod gatekeeper;
 mod kubernetes;
@@ -24,7 +25,9 @@ pub use overrides::overrides;
 use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
+use crate::policy::exceptions::PolicyException;
 use crate::policy::model::{Documents, Form};
+use crate::text::yaml::Yaml;
 use crate::text::{Source, Span};
 
 /// Reads everything in `source`.
@@ -45,6 +48,11 @@ pub fn read(source: &Arc<Source>) -> (Documents, Vec<Diagnostic>) {
         first.map_or(0, |label| label.span.start)
     });
     (documents, diagnostics)
+}
+
+/// Reads an exception that is part of another text, and need not say its `apiVersion` and `kind`.
+pub fn exception(source: &Arc<Source>, yaml: &Yaml) -> (Vec<PolicyException>, Vec<Diagnostic>) {
+    kubernetes::exception(source, yaml)
 }
 
 fn form(source: &Source) -> Form {

@@ -40,6 +40,12 @@ impl Reads {
         for policy in policies.filter(|it| it.scope == PolicyScope::Request) {
             reads.add(policy);
         }
+        // Few have conditions, and fewer about namespaces: what of them is not told apart.
+        let exceptions = set.exceptions().all().iter();
+        let mut conditions = exceptions.filter_map(|it| it.exception.matching.condition.as_ref());
+        if conditions.any(|it| reads_namespace(&it.text)) {
+            reads.namespaces.add(Shape::whole());
+        }
         reads
     }
 

@@ -11,6 +11,7 @@ use crate::cel::version::KubernetesVersion;
 use crate::diagnostics::Diagnostic;
 use crate::policy::common::Common;
 use crate::policy::compile::{self, CompiledPolicy};
+use crate::policy::exceptions::{self, CompiledException, Exceptions};
 use crate::policy::model::{
     Binding, Documents, Form, ParamObject, Policy, PolicyKind, PolicyScope, Reading,
 };
@@ -34,6 +35,7 @@ pub struct PolicySet {
     /// The policies about the cluster as a whole, in order of name.
     about_cluster: Vec<BoundPolicy>,
     params: Params,
+    exceptions: Exceptions,
 }
 
 /// The policies of one kind that are in force.
@@ -128,6 +130,8 @@ pub struct Built {
     pub diagnostics: Vec<Diagnostic>,
     /// Policies that are faulty in the documents and in force as they were before, by name.
     pub kept: Vec<String>,
+    /// Exceptions that are faulty in the documents and in force as they were before, by their full names.
+    pub kept_exceptions: Vec<String>,
 }
 
 impl Built {
@@ -187,6 +191,7 @@ impl PolicySet {
             policies,
             bindings,
             params,
+            exceptions,
         } = documents;
         let mut common = Common::default();
         let compiled = policies.into_iter().map(|policy| {
@@ -201,8 +206,14 @@ impl PolicySet {
         keep_bindings(&mut bindings, previous, &kept, &is_faulty);
         policies.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
         bindings.sort_by(|a, b| a.name.cmp(&b.name));
+        let (exceptions, problems, kept_exceptions) =
+            exceptions::build(exceptions, version, &previous.exceptions, &is_faulty);
+        diagnostics.extend(problems);
+        let mut set = PolicySet::link(policies, bindings, params);
+        set.exceptions = Exceptions::link(exceptions, &set.policies);
         Built {
-            set: PolicySet::link(policies, bindings, params),
+            set,
+            kept_exceptions,
             diagnostics,
             kept: kept.iter().map(|old| old.policy.name.clone()).collect(),
         }
@@ -225,6 +236,7 @@ impl PolicySet {
             mutating,
             about_cluster,
             params: Params::new(params),
+            exceptions: Exceptions::default(),
         }
     }
 
@@ -277,7 +289,20 @@ impl PolicySet {
 
     /// Returns the same set with other parameters.
     pub fn with_params(&self, params: Vec<ParamObject>) -> PolicySet {
-        PolicySet::link(self.policies.clone(), self.bindings.clone(), params)
+        let set = PolicySet::link(self.policies.clone(), self.bindings.clone(), params);
+        set.excusing(self.exceptions.all().to_vec())
+    }
+
+    /// Returns the same set with other exceptions.
+    #[must_use]
+    pub fn excusing(mut self, exceptions: Vec<Arc<CompiledException>>) -> PolicySet {
+        self.exceptions = Exceptions::link(exceptions, &self.policies);
+        self
+    }
+
+    /// Returns what is excused from the policies.
+    pub fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
     }
 
     /// Returns the objects that may be parameters.

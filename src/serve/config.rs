@@ -59,8 +59,12 @@ pub struct Config {
     pub audit_warnings: bool,
     /// Files and folders of policies; empty means the built-in packs.
     pub policies: Vec<PathBuf>,
+    /// Files and folders of exceptions, besides those that lie with the policies.
+    pub exceptions: Vec<PathBuf>,
     /// The namespace whose ConfigMaps hold policies, too.
     pub policy_namespace: Option<String>,
+    /// The namespaces whose exceptions excuse their own objects.
+    pub exception_namespaces: Vec<String>,
     /// Which admission policies of the cluster are policies here, too.
     pub cluster_policies: ClusterPolicies,
     /// What expressions may use.
@@ -219,7 +223,9 @@ impl Default for Config {
             mode: Mode::default(),
             audit_warnings: true,
             policies: Vec::new(),
+            exceptions: Vec::new(),
             policy_namespace: None,
+            exception_namespaces: Vec::new(),
             cluster_policies: ClusterPolicies::default(),
             kubernetes_version: KubernetesVersion::default(),
             overrides: Overrides::default(),
@@ -448,6 +454,14 @@ impl Resolution {
             {
                 Some((
                     "`clusterPolicies` are those of a cluster, but `cluster` is `none`",
+                    "leave one of them out",
+                ))
+            }
+            _ if !config.exception_namespaces.is_empty()
+                && config.cluster == ClusterChoice::None =>
+            {
+                Some((
+                    "`exceptionNamespaces` are those of a cluster, but `cluster` is `none`",
                     "leave one of them out",
                 ))
             }

@@ -1,11 +1,12 @@
 //! The policies the server applies, and the answers they give: one immutable set, swapped whole.
 
+mod refusal;
 pub mod report;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -15,26 +16,30 @@ use tokio::sync::watch as channel;
 
 use crate::admission::resources::Resources;
 use crate::admission::response::{AdmissionResponse, Outcome};
-use crate::admission::review::{self, AdmissionRequest, GroupVersionResource, ReviewError};
+use crate::admission::review::{self, AdmissionRequest};
 use crate::cel::eval::IsExpired;
 use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::Cluster;
 use crate::cluster::definitions::Definitions;
 use crate::cluster::events::Events;
+use crate::cluster::exceptions::{self as of_cluster, ClusterExceptions};
 use crate::cluster::followed::{Followed, Size};
 use crate::cluster::view::Lack;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::{ClusterView, Objects};
 use crate::engine::mutating::{self, Defaults, Mutating};
 use crate::engine::respond::{Mode, respond, respond_mutated};
-use crate::engine::{self, EngineError, Options, Select};
+use crate::engine::{self, Options, Select};
 use crate::policy::compile::CompiledPolicy;
+use crate::policy::exceptions::review::NOTICE_DAYS;
+use crate::policy::exceptions::{self as excuses, settle_reach};
 use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind, PolicyScope};
 use crate::policy::overrides::Overrides;
 use crate::policy::reads::Reads;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
+use crate::serve::exceptions::{self, Uses};
 use crate::serve::registration::Demand;
 use crate::sources::{self, Texts};
 use crate::telemetry::checks::{Checks, Table};
@@ -43,6 +48,7 @@ use crate::telemetry::recorder::Recorder;
 use crate::telemetry::traces::Trace;
 use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
 use crate::webhook::permits;
+use refusal::{is_custom, is_out_of_reach, malformed, unknown, unusable};
 use report::{Report, Written};
 
 /// Reads the texts of the policies.
@@ -67,6 +73,13 @@ pub struct Policies {
     events: Option<Events>,
     /// Counts how often policies were loaded.
     revision: channel::Sender<u64>,
+    uses: Uses,
+    /// Exceptions of the cluster, which are among what is loaded.
+    of_cluster: Option<Arc<ClusterExceptions>>,
+    /// One reload at a time: what was read later is in force later.
+    reloading: Mutex<()>,
+    /// The namespace whose exceptions reach all others.
+    policy_namespace: Option<String>,
     /// Where what is decided is counted and logged.
     records: Records,
 }
@@ -97,6 +110,8 @@ struct Loaded {
     followed: Option<Followed>,
     /// Policies in force as they were before, because what is written is faulty.
     kept: Vec<String>,
+    /// Exceptions, the same.
+    kept_exceptions: Vec<String>,
     problems: Vec<Diagnostic>,
     report: Arc<Report>,
     /// Whether every source could be read, this time or once before: then what is not there was taken
@@ -140,6 +155,10 @@ impl Policies {
             events: None,
             revision: channel::Sender::new(0),
             records: Records::default(),
+            uses: Uses::default(),
+            of_cluster: None,
+            reloading: Mutex::default(),
+            policy_namespace: None,
         };
         policies.reload();
         policies
@@ -171,10 +190,33 @@ impl Policies {
         Policies { events, ..self }
     }
 
+    /// Takes the exceptions of the cluster in, of which those in one namespace reach all others.
+    #[must_use]
+    pub fn excusing(
+        mut self,
+        policy_namespace: Option<String>,
+        of_cluster: Option<Arc<ClusterExceptions>>,
+    ) -> Self {
+        if policy_namespace.is_some() || of_cluster.is_some() {
+            self.policy_namespace = policy_namespace;
+            self.of_cluster = of_cluster;
+            self.reload();
+        }
+        self
+    }
+
     /// Loads policies again and swaps them in; faulty ones keep their last good version.
     pub fn reload(&self) {
+        let _alone = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let previous = self.loaded.load();
-        let texts = (self.load)();
+        let mut texts = (self.load)();
+        if let Some((sources, unknown)) = self.of_cluster.as_ref().map(|it| it.texts()) {
+            texts.sources.extend(sources);
+            texts.unread.extend(unknown);
+        }
         let (mut documents, findings) = sources::documents(&texts.sources);
         let mut problems = texts.problems;
         problems.extend(findings);
@@ -190,10 +232,12 @@ impl Policies {
             unread.any(|path| Path::new(source).starts_with(path))
         };
         problems.extend(self.overrides.apply(&mut documents));
+        settle_reach(&mut documents, self.policy_namespace.as_deref());
         let built = PolicySet::build_to_serve(documents, self.version, &previous.set, |source| {
             faulty.contains(source) || is_unread(source)
         });
         problems.extend(built.diagnostics);
+        problems.extend(exceptions::findings(&built.set));
         let was_whole = previous.was_whole || texts.unread.is_empty();
         let written = Written {
             sources: texts.sources,
@@ -206,6 +250,7 @@ impl Policies {
             table: self.table(&built.set),
             set: built.set,
             kept: built.kept,
+            kept_exceptions: built.kept_exceptions,
             problems,
             was_whole,
         };
@@ -327,6 +372,7 @@ impl Policies {
             authorizer: known.authorizer,
             is_expired: Some(&deadline),
             select: Select::Only(endpoint.failure_policy),
+            now: of_cluster::now(),
         };
         let mut recorder = Recorder {
             table: &loaded.table,
@@ -335,6 +381,7 @@ impl Policies {
             request,
             has_mode_audit: self.mode.is_audit(),
             since: None,
+            found: Vec::new(),
         };
         if endpoint.phase == Phase::Mutate {
             let schemas = || match known.definitions {
@@ -350,6 +397,8 @@ impl Policies {
             let mutated =
                 mutating::mutate_observed(&loaded.set, request, options, how, &mut recorder);
             let mutated = mutated.map_err(|error| unusable(&error))?;
+            recorder.finish(&mutated.verdict.excused);
+            self.uses.count(&mutated.verdict);
             if !mutated.unsettled.is_empty() {
                 let paths: Vec<&str> = mutated.unsettled.iter().map(|it| &*it.path).collect();
                 tracing::warn!(?paths, "mutated once more, the object would change again");
@@ -359,9 +408,11 @@ impl Policies {
         }
         let verdict = engine::validate_observed(&loaded.set, request, options, &mut recorder);
         let verdict = verdict.map_err(|error| unusable(&error))?;
+        recorder.finish(&verdict.excused);
         if verdict.matched == 0 {
             return Ok(told(trace, &AdmissionResponse::allowed(&request.uid)));
         }
+        self.uses.count(&verdict);
         if let (Some(events), Mode::Enforce) = (&self.events, self.mode) {
             events.denied(request, &verdict);
         }
@@ -380,6 +431,20 @@ impl Policies {
         let errors = loaded.problems.iter().filter(|it| it.is_error());
         let lines: Vec<String> = errors.map(line).collect();
         (!lines.is_empty()).then(|| listed(&lines, "; "))
+    }
+
+    /// Returns how often exceptions were used.
+    pub(super) fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// Returns what has become of each exception; nothing if the time is not known.
+    pub(super) fn exception_states(&self) -> Vec<excuses::State> {
+        let loaded = self.loaded.load();
+        let all = loaded.set.exceptions().all().iter();
+        let now = of_cluster::now();
+        all.filter_map(|it| Some(it.state(now?, NOTICE_DAYS)))
+            .collect()
     }
 
     /// Says in a few words what is in force.
@@ -634,6 +699,7 @@ impl Admission for Policies {
         json!({
             "mode": if self.mode.is_audit() { "audit" } else { "enforce" },
             "policies": loaded.describe_all(),
+            "exceptions": exceptions::describe(&loaded.set, &loaded.kept_exceptions, &self.uses),
             "sources": loaded.report.describe(),
             "problems": serde_json::from_str::<Value>(&problems).unwrap_or_default(),
         })
@@ -649,6 +715,8 @@ impl Admission for Policies {
         let known = self.cluster.as_ref().zip(loaded.followed.as_ref());
         let known = known.map(|(cluster, followed)| cluster.readiness(followed));
         checks.extend(known.map(|outcome| Check::new("cluster", outcome)));
+        let exceptions = self.of_cluster.iter();
+        checks.extend(exceptions.map(|it| Check::new("exceptions", it.state())));
         checks
     }
 }
@@ -659,18 +727,6 @@ fn told(trace: Option<&mut Trace>, response: &AdmissionResponse<'_>) -> Vec<u8> 
         trace.decided(!matches!(response.outcome, Outcome::Denied(_)));
     }
     response.to_json()
-}
-
-fn malformed(error: &ReviewError) -> Refusal {
-    let message = match error.help() {
-        Some(help) => format!("{error}; {help}"),
-        None => error.to_string(),
-    };
-    Refusal {
-        status: 400,
-        reason: "BadRequest",
-        message,
-    }
 }
 
 /// The kinds of the cluster that policies about requests read; what others read need not be followed.
@@ -686,60 +742,6 @@ pub(super) fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
         read.chain(policy.param_kind.clone())
     });
     kinds.collect()
-}
-
-/// Says whether policies never see the resource: to decide it, they would ask the API server what it is
-/// about to ask them (kubernetes `pkg/kubeapiserver/admission/exclusion/resources.go`, `excluded`).
-fn is_out_of_reach(request: &AdmissionRequest<'_>) -> bool {
-    let resource = &request.resource;
-    matches!(
-        (&*resource.group, &*resource.resource),
-        (
-            "authentication.k8s.io",
-            "selfsubjectreviews" | "tokenreviews"
-        ) | (
-            "authorization.k8s.io",
-            "localsubjectaccessreviews"
-                | "selfsubjectaccessreviews"
-                | "selfsubjectrulesreviews"
-                | "subjectaccessreviews"
-        )
-    )
-}
-
-/// Says whether a request is about a kind that Kubernetes has no table of.
-fn is_custom(request: &AdmissionRequest<'_>) -> bool {
-    let GroupVersionResource {
-        group,
-        version,
-        resource,
-    } = &request.resource;
-    let known = Resources::built_in().by_resource(group, version, resource);
-    known.is_none()
-}
-
-/// Something that a policy reads is not known.
-fn unknown(lack: Lack) -> Refusal {
-    let message = match lack {
-        Lack::Unknown => "what the policies read of the cluster is not known yet",
-        Lack::TooLarge => {
-            "what the policies read of the cluster is more than there is memory for: raise \
-             `limits.cache`"
-        }
-    };
-    Refusal {
-        status: 503,
-        reason: "ServiceUnavailable",
-        message: message.to_owned(),
-    }
-}
-
-fn unusable(error: &EngineError) -> Refusal {
-    Refusal {
-        status: 400,
-        reason: "BadRequest",
-        message: error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct Expect {
     pub object: Option<Value>,
     /// The operations that change the object.
     pub patch: Option<Value>,
+    /// Names of the exceptions that take something back, once for each policy.
+    pub excused: Vec<Text>,
     /// Whether no policy applies.
     pub applies: Applies,
 }
@@ -67,6 +69,8 @@ pub struct Got {
     /// The object as mutating policies have left it, and the operations that make it so; none if
     /// mutations are not expected.
     pub changed: Option<(Value, Value)>,
+    /// Names of the exceptions that took something back, once for each policy.
+    pub excused: Vec<String>,
     /// Whether any policy applied.
     pub applied: bool,
 }
@@ -127,8 +131,8 @@ impl Text {
 }
 
 /// The keys of `expect` and the words that can stand for it.
-const KEYS: [&str; 8] = [
-    "admit", "deny", "warn", "audit", "error", "skip", "object", "patch",
+const KEYS: [&str; 9] = [
+    "admit", "deny", "warn", "audit", "error", "excused", "skip", "object", "patch",
 ];
 
 impl Expect {
@@ -149,6 +153,7 @@ impl Expect {
                 "deny" => expect.denials = texts(reader, value, "`deny`"),
                 "warn" => expect.warnings = texts(reader, value, "`warn`"),
                 "error" => expect.errors = texts(reader, value, "`error`"),
+                "excused" => expect.excused = texts(reader, value, "`excused`"),
                 "audit" => expect.audit(reader, value),
                 "object" => expect.object = Some(value.to_json()),
                 "patch" => expect.patch = Some(value.to_json()),
@@ -179,6 +184,12 @@ impl Expect {
                 applies: Applies::None,
                 ..Expect::default()
             }),
+            "excused" => {
+                let message = "`excused` without a name".to_owned();
+                let help = "name the exception: `{excused: NAME}`";
+                reader.error(span, "test/unknown-value", message, help);
+                None
+            }
             "deny" | "warn" | "error" | "audit" => {
                 let message = format!("`{word}` without a reason");
                 let help = format!("say which one: `{{{word}: MESSAGE}}`");
@@ -190,7 +201,7 @@ impl Expect {
                 let help = match crate::text::nearest(word, KEYS) {
                     Some(name) => format!("did you mean `{name}`?"),
                     None => "an outcome is `admit`, `skip`, `{deny: …}`, `{warn: …}`, \
-                             `{audit: …}`, `{error: …}`, `{object: …}` or `{patch: …}`"
+                             `{audit: …}`, `{error: …}`, `{excused: …}`, `{object: …}` or `{patch: …}`"
                         .to_owned(),
                 };
                 reader.error(span, "test/unknown-value", message, &help);
@@ -239,6 +250,7 @@ impl Expect {
         pair(&mut lines, "warn", &self.warnings, &got.warnings);
         pair(&mut lines, "audit", &self.records, &got.records);
         pair_errors(&mut lines, &self.errors, &got.errors);
+        pair(&mut lines, "excused", &self.excused, &got.excused);
         self.pair_annotations(&mut lines, got);
         self.pair_changes(&mut lines, got);
         let is_same = |line: &Line| matches!(line, Line::Same(_));

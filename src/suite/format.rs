@@ -14,6 +14,9 @@
 //! A case without any object is about policies with `scope: cluster`; it has `cluster`, `settings`
 //! and `expect` only.
 //!
+//! A case may give `exceptions`: PolicyExceptions, which excuse at the time that the case or the file
+//! gives as `now`, so that a test does not end when they do.
+//!
 //! A case that is wrong is said and left out; the others are run.
 
 pub(super) mod objects;
@@ -28,9 +31,12 @@ use super::path::Path;
 use super::reader::Reader;
 use crate::admission::review::{GroupVersionResource, Operation};
 use crate::admission::synthesize::User;
+use crate::cel::value::Timestamp;
 use crate::diagnostics::Diagnostic;
 use crate::engine::authorizer::Rules;
+use crate::policy::exceptions::PolicyException;
 use crate::policy::model::PolicyScope;
+use crate::policy::read;
 use crate::text::yaml::{self, Entry, Yaml};
 use crate::text::{Source, Span, nearest};
 use objects::{Objects, is_of_request};
@@ -72,6 +78,10 @@ pub struct Case {
     pub settings: Vec<(String, Value, Span)>,
     /// Other objects of the cluster, with their places.
     pub cluster: Vec<(Value, Span)>,
+    /// What is excused, besides what the files of the policies excuse.
+    pub exceptions: Vec<PolicyException>,
+    /// What time it is; if that is not said, nothing is excused.
+    pub now: Option<Timestamp>,
     /// What the authorizer says, if it is said.
     pub authorizer: Option<Rules>,
     /// What is to become of it.
@@ -99,9 +109,9 @@ pub struct Request {
     pub options: Map<String, Value>,
 }
 
-const FILE_KEYS: [&str; 3] = ["policies", "base", "cases"];
+const FILE_KEYS: [&str; 4] = ["policies", "base", "now", "cases"];
 
-const CASE_KEYS: [&str; 12] = [
+const CASE_KEYS: [&str; 14] = [
     "name",
     "set",
     "remove",
@@ -113,6 +123,8 @@ const CASE_KEYS: [&str; 12] = [
     "settings",
     "cluster",
     "authorizer",
+    "exceptions",
+    "now",
     "expect",
 ];
 
@@ -173,6 +185,7 @@ fn read_document(reader: &mut Reader<'_>, document: &Yaml, file: &mut TestFile) 
     }
     let base = get("base").and_then(|entry| reader.object(&entry.value, "`base`"));
     let base = base.map(Value::Object);
+    let now = get("now").and_then(|entry| read_time(reader, &entry.value));
     let Some(entry) = get("cases") else {
         let start = document.span.start;
         return missing_cases(reader, Span::new(start, start));
@@ -186,7 +199,7 @@ fn read_document(reader: &mut Reader<'_>, document: &Yaml, file: &mut TestFile) 
                 places.insert(earlier.name.clone(), earlier.place);
             }
             for node in cases {
-                let Some(case) = read_case(reader, node, base.as_ref()) else {
+                let Some(case) = read_case(reader, node, base.as_ref(), now) else {
                     continue;
                 };
                 if let Some(earlier) = places.insert(case.name.clone(), case.place) {
@@ -209,7 +222,12 @@ fn duplicate(reader: &mut Reader<'_>, case: &Case, earlier: Span) {
 }
 
 /// Reads a case; `None` if it cannot be run as it is, which is said.
-fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Option<Case> {
+fn read_case(
+    reader: &mut Reader<'_>,
+    node: &Yaml,
+    base: Option<&Value>,
+    now: Option<Timestamp>,
+) -> Option<Case> {
     let before = reader.diagnostics.len();
     let entries = reader.fields(node, "a case", &CASE_KEYS)?;
     let get = |key: &str| entries.iter().find(|entry| entry.key == key);
@@ -255,19 +273,8 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
         }
     });
     let authorizer = get("authorizer").and_then(|entry| read_rules(reader, &entry.value));
-    let expect = match get("expect") {
-        Some(entry) => Expect::read(reader, &entry.value),
-        None => {
-            let help = "say what is to happen: `expect: admit`, `expect: {deny: MESSAGE}`";
-            reader.error(
-                place,
-                "test/required",
-                "a case has no `expect`".to_owned(),
-                help,
-            );
-            None
-        }
-    };
+    let (exceptions, now) = excuses(reader, entries, now);
+    let expect = read_expect(reader, entries, place);
     if reader.diagnostics.len() > before {
         return None;
     }
@@ -283,9 +290,62 @@ fn read_case(reader: &mut Reader<'_>, node: &Yaml, base: Option<&Value>) -> Opti
         namespace_object: namespace.map(Value::Object),
         settings: settings.unwrap_or_default(),
         cluster: cluster.unwrap_or_default(),
+        exceptions,
+        now,
         authorizer,
         expect: expect?,
     })
+}
+
+fn read_expect(reader: &mut Reader<'_>, entries: &[Entry], place: Span) -> Option<Expect> {
+    if let Some(entry) = entries.iter().find(|entry| entry.key == "expect") {
+        return Expect::read(reader, &entry.value);
+    }
+    let message = "a case has no `expect`".to_owned();
+    let help = "say what is to happen: `expect: admit`, `expect: {deny: MESSAGE}`";
+    reader.error(place, "test/required", message, help);
+    None
+}
+
+/// Reads what is excused, and when; exceptions without a time would excuse nothing.
+fn excuses(
+    reader: &mut Reader<'_>,
+    entries: &[Entry],
+    of_file: Option<Timestamp>,
+) -> (Vec<PolicyException>, Option<Timestamp>) {
+    let get = |key: &str| entries.iter().find(|entry| entry.key == key);
+    let now = match get("now") {
+        Some(entry) => read_time(reader, &entry.value),
+        None => of_file,
+    };
+    let mut exceptions = Vec::new();
+    let Some(entry) = get("exceptions") else {
+        return (exceptions, now);
+    };
+    for item in reader.one_or_many(&entry.value) {
+        let (read, findings) = read::exception(reader.source, item);
+        exceptions.extend(read);
+        reader.diagnostics.extend(findings);
+    }
+    if now.is_none() && get("now").is_none() {
+        let message = "exceptions need a time, because they end".to_owned();
+        let help = "say at which the test runs, here or for the file: `now: 2026-06-01`";
+        reader.error(entry.key_span, "test/required", message, help);
+    }
+    (exceptions, now)
+}
+
+/// Reads a date, which is its first moment, or a time.
+fn read_time(reader: &mut Reader<'_>, node: &Yaml) -> Option<Timestamp> {
+    let text = reader.text(node, "`now`")?;
+    let midnight = |_| Timestamp::parse(&format!("{text}T00:00:00Z"));
+    let read = Timestamp::parse(text).or_else(midnight);
+    if read.is_err() {
+        let message = format!("`{text}` is no time");
+        let help = "write a date, `2026-06-01`, or a time, `2026-06-01T12:00:00Z`";
+        reader.error(node.span, "test/unknown-value", message, help);
+    }
+    read.ok()
 }
 
 /// Reads what a case is called, with its place.

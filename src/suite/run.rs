@@ -22,6 +22,7 @@ use crate::engine::observer::{Held, Observer};
 use crate::engine::verdict::{Outcome as Decided, Verdict};
 use crate::engine::{self, EngineError, Options};
 use crate::policy::compile::CompiledPolicy;
+use crate::policy::exceptions::settle_reach;
 use crate::policy::model::{
     Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyScope,
     ValidationAction,
@@ -138,6 +139,7 @@ impl UnderTest {
         let options = Options {
             resources: &self.resources,
             authorizer: asked.as_ref().map(|asked| asked as &dyn Authorize),
+            now: case.now,
             ..Options::new(&cluster)
         };
         let mut watch = Watch {
@@ -178,6 +180,7 @@ impl UnderTest {
         let validated = engine::validate_observed(set, &after, options, &mut watch);
         let mut verdict = validated.map_err(problem)?;
         verdict.decisions.append(&mut mutated.verdict.decisions);
+        verdict.excused.append(&mut mutated.verdict.excused);
         let mut got = got(&verdict, watch.applied, watch.errors);
         let object = after
             .object
@@ -216,10 +219,12 @@ impl UnderTest {
     /// Compiles the policies with the settings of a case, and with their mutations switched on if it
     /// expects some; `None` if nothing is other than it is written.
     fn with_settings(&self, file: &TestFile, case: &Case) -> Result<Option<PolicySet>, Diagnostic> {
-        if case.settings.is_empty() && !case.expect.mutates() {
+        let is_as_written = case.settings.is_empty() && case.exceptions.is_empty();
+        if is_as_written && !case.expect.mutates() {
             return Ok(None);
         }
         let mut documents = self.documents.clone();
+        documents.exceptions.extend(case.exceptions.iter().cloned());
         for policy in &mut documents.policies {
             policy.mutate |= case.expect.mutates();
         }
@@ -245,7 +250,15 @@ impl UnderTest {
                 return Err(self.unknown_setting(file, name, *span));
             }
         }
-        Ok(Some(build(documents, self.version).set))
+        let built = build(documents, self.version);
+        let is_of_file = |it: &Diagnostic| {
+            let label = it.labels.first();
+            it.is_error() && label.is_some_and(|it| Arc::ptr_eq(&it.source, &file.source))
+        };
+        match built.diagnostics.into_iter().find(is_of_file) {
+            Some(problem) => Err(problem),
+            None => Ok(Some(built.set)),
+        }
     }
 
     fn unknown_setting(&self, file: &TestFile, name: &str, span: Span) -> Diagnostic {
@@ -404,7 +417,8 @@ impl UnderTest {
 }
 
 /// Compiles policies with nothing to fall back to.
-fn build(documents: Documents, version: KubernetesVersion) -> Built {
+fn build(mut documents: Documents, version: KubernetesVersion) -> Built {
+    settle_reach(&mut documents, None);
     PolicySet::build(documents, version, &PolicySet::default(), |_| false)
 }
 
@@ -452,8 +466,12 @@ fn unusable(file: &TestFile, span: Span, problem: &str) -> Diagnostic {
 /// Sorts what was decided; what several bindings say is said once.
 fn got(verdict: &Verdict, applied: bool, errors: Vec<String>) -> Got {
     let mut got = Got {
-        applied: applied || !errors.is_empty() || !verdict.decisions.is_empty(),
+        applied: applied
+            || !errors.is_empty()
+            || !verdict.decisions.is_empty()
+            || !verdict.excused.is_empty(),
         annotations: verdict.audit_annotations.clone(),
+        excused: excused(verdict),
         ..Got::default()
     };
     let mut seen = Vec::new();
@@ -478,13 +496,25 @@ fn got(verdict: &Verdict, applied: bool, errors: Vec<String>) -> Got {
             messages.push(decision.message.clone());
         }
     }
+    // An exception that failed excused nothing, and that is not what was meant.
+    for unapplied in &verdict.unapplied {
+        got.errors.push(unapplied.message.clone());
+    }
     // Errors that a failure policy hides decide nothing, and are still not what was meant.
+    let taken_back = verdict.excused.iter().flat_map(|it| &it.decisions);
+    let taken_back: Vec<&str> = taken_back.map(|it| it.message.as_str()).collect();
     for error in errors {
-        if !got.errors.contains(&error) {
+        if !got.errors.contains(&error) && !taken_back.contains(&error.as_str()) {
             got.errors.push(error);
         }
     }
     got
+}
+
+/// The exceptions that have taken something back.
+fn excused(verdict: &Verdict) -> Vec<String> {
+    let names = verdict.excused.iter();
+    names.map(|it| it.exception.exception.full_name()).collect()
 }
 
 /// Watches one case.

@@ -3,15 +3,16 @@
 //! The engine has no clock; this is where it is looked at, once for each policy and binding. Nothing is
 //! made a text unless a decision is to be logged or the review is traced.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::checks::{Action, Enforcement, Table, error_type, place};
+use super::checks::{Action, Check, Enforcement, Table, error_type, place};
 use super::decisions::DecisionLog;
 use super::decisions::record::{self, Record};
 use super::traces::Trace;
 use crate::admission::review::AdmissionRequest;
 use crate::engine::observer::{Done, Held, Observer};
-use crate::engine::verdict::{Decision, ErrorKind};
+use crate::engine::verdict::{Decision, ErrorKind, Excused};
 use crate::policy::compile::{CompiledPolicy, Expression};
 use crate::policy::model::{Binding, ValidationAction};
 
@@ -29,6 +30,17 @@ pub struct Recorder<'r> {
     pub has_mode_audit: bool,
     /// When the last policy ended, or the first began.
     pub since: Option<Instant>,
+    /// What policies have found, until it is known what is excused.
+    pub found: Vec<Found<'r>>,
+}
+
+/// What a policy has found with a binding.
+pub struct Found<'r> {
+    policy: Arc<CompiledPolicy>,
+    check: Option<&'r Check>,
+    counts: Vec<(Action, Option<ErrorKind>)>,
+    elapsed: Duration,
+    records: Vec<Record>,
 }
 
 impl Observer for Recorder<'_> {
@@ -56,11 +68,20 @@ impl Observer for Recorder<'_> {
             && done.changes.is_empty()
             && done.refusal.is_none()
             && done.ignored.is_none();
-        if !is_silent || done.applied {
-            self.count(&done, elapsed);
-        }
-        if !is_silent && let Some(log) = self.log {
-            self.log(log, &done, elapsed);
+        let check = self.table.get(done.policy, done.binding);
+        if !is_silent {
+            self.found.push(Found {
+                policy: Arc::clone(done.policy),
+                check,
+                counts: counts(&done),
+                elapsed,
+                records: match self.log {
+                    Some(_) => self.records(&done, elapsed),
+                    None => Vec::new(),
+                },
+            });
+        } else if let (true, Some(check)) = (done.applied, check) {
+            check.observe(Action::Allow, None, elapsed);
         }
         if let Some(trace) = &mut self.trace {
             let main = main_action(&done);
@@ -82,35 +103,50 @@ impl Observer for Recorder<'_> {
 }
 
 impl Recorder<'_> {
-    /// Counts an evaluation once for each thing that it led to.
-    fn count(&self, done: &Done<'_>, elapsed: Duration) {
-        let Some(check) = self.table.get(done.policy, done.binding) else {
-            return;
+    /// Counts and logs what was found, now that it is known what is excused.
+    pub fn finish(self, excused: &[Excused]) {
+        let excuse = |policy: &Arc<CompiledPolicy>| {
+            let mut excused = excused.iter();
+            let excuse = excused.find(|it| Arc::ptr_eq(&it.policy, policy));
+            excuse.map(|it| &it.exception.exception.name)
         };
-        // One bit for each series.
-        let mut counted = 0_u32;
-        let mut count = |action: Action, error: Option<ErrorKind>| {
-            let bit = 1 << place(action, error);
-            if counted & bit == 0 {
-                counted |= bit;
-                check.observe(action, error, elapsed);
+        let add = |record| {
+            if let Some(log) = self.log {
+                log.add(record);
             }
         };
-        for decision in done.decisions {
-            for action in &decision.actions {
-                count(Action::from(*action), decision.error);
+        for found in self.found {
+            let excuse = excuse(&found.policy);
+            let counts = match excuse {
+                Some(_) => vec![(Action::Allow, None)],
+                None => found.counts,
+            };
+            if let Some(check) = found.check {
+                for (action, error) in counts {
+                    check.observe(action, error, found.elapsed);
+                }
+            }
+            for record in found.records {
+                add(match excuse {
+                    Some(name) => record.excused_by(name),
+                    None => record,
+                });
             }
         }
-        if done.refusal.is_some() {
-            count(Action::Deny, Some(ErrorKind::Invalid));
-        } else if !done.changes.is_empty() {
-            count(Action::Mutate, None);
-        } else if done.decisions.is_empty() {
-            count(Action::Allow, done.ignored);
+        // Mutations that are excused are not even tried.
+        for not_run in excused.iter().filter(|it| it.decisions.is_empty()) {
+            if self.log.is_some() {
+                let record = Record::about(self.request);
+                let mut record = record.by(&not_run.policy, None, (0, Duration::ZERO));
+                record.enforcement = Enforcement::Enforce.as_str().into();
+                record.message = "the policy does not run".to_owned();
+                add(record.excused_by(&not_run.exception.exception.name));
+            }
         }
     }
 
-    fn log(&self, log: &DecisionLog, done: &Done<'_>, elapsed: Duration) {
+    fn records(&self, done: &Done<'_>, elapsed: Duration) -> Vec<Record> {
+        let mut records = Vec::new();
         let is_audited = done.binding.is_some_and(Binding::is_audited);
         let enforcement = match self.has_mode_audit || is_audited {
             true => Enforcement::Audit,
@@ -131,7 +167,7 @@ impl Recorder<'_> {
             record.reason = record::reason(decision.reason).into();
             record.error = error_type(decision.error).into();
             record.message = record::message(decision, self.request);
-            log.add(record);
+            records.push(record);
         }
         if !done.changes.is_empty() {
             let mut record = record();
@@ -141,7 +177,7 @@ impl Recorder<'_> {
                 Enforcement::Audit => Action::Audit.as_str().into(),
             };
             record.message = record::changes(done.changes);
-            log.add(record);
+            records.push(record);
         }
         if done.refusal.is_some() {
             let mut record = record();
@@ -152,7 +188,7 @@ impl Recorder<'_> {
             };
             record.error = error_type(Some(ErrorKind::Invalid)).into();
             record.message = "the changed object cannot be read as one of its kind".to_owned();
-            log.add(record);
+            records.push(record);
         }
         if let Some(error) = done.ignored {
             let mut record = record();
@@ -161,8 +197,9 @@ impl Recorder<'_> {
             record.error = error_type(Some(error)).into();
             record.message =
                 "an error is passed over, as the policy's failurePolicy says".to_owned();
-            log.add(record);
+            records.push(record);
         }
+        records
     }
 
     /// What is done about a decision.
@@ -185,6 +222,33 @@ fn would_be(decision: &Decision) -> Action {
         true => Action::Deny,
         false => Action::Warn,
     }
+}
+
+/// What an evaluation led to, each thing once.
+fn counts(done: &Done<'_>) -> Vec<(Action, Option<ErrorKind>)> {
+    let mut counts = Vec::new();
+    // One bit for each series.
+    let mut counted = 0_u32;
+    let mut count = |action: Action, error: Option<ErrorKind>| {
+        let bit = 1 << place(action, error);
+        if counted & bit == 0 {
+            counted |= bit;
+            counts.push((action, error));
+        }
+    };
+    for decision in done.decisions {
+        for action in &decision.actions {
+            count(Action::from(*action), decision.error);
+        }
+    }
+    if done.refusal.is_some() {
+        count(Action::Deny, Some(ErrorKind::Invalid));
+    } else if !done.changes.is_empty() {
+        count(Action::Mutate, None);
+    } else if done.decisions.is_empty() {
+        count(Action::Allow, done.ignored);
+    }
+    counts
 }
 
 /// The gravest thing that an evaluation led to.

@@ -17,6 +17,7 @@ mod audit;
 mod balancer;
 mod caches;
 mod events;
+mod exceptions;
 mod follows;
 mod ha;
 mod installations;

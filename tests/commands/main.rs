@@ -11,6 +11,7 @@ mod certs;
 mod check;
 mod corpus;
 mod decisions;
+mod exceptions;
 mod explain;
 mod export;
 mod fix;

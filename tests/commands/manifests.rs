@@ -89,7 +89,17 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
         json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]});
     let configmaps =
         json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]});
-    assert_eq!(role["rules"], json!([configmaps, events]));
+    let exceptions = json!({
+        "apiGroups": ["portcullis.dev"],
+        "resources": ["policyexceptions"],
+        "verbs": ["list", "watch"],
+    });
+    assert_eq!(role["rules"], json!([configmaps, exceptions, events]));
+    let definition = of_kind(&objects, "CustomResourceDefinition");
+    assert_eq!(
+        definition["metadata"]["name"],
+        "policyexceptions.portcullis.dev"
+    );
     // What is in no namespace has its events in `default`.
     let line = "manifests --policies p --service policy/portcullis --cluster-policies labelled";
     let (objects, _) = printed(&folder, line);
@@ -108,7 +118,7 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
         .filter(|it| it["kind"] == "Role" && it["metadata"]["name"] == "portcullis-policies")
         .map(|it| &it["rules"])
         .collect();
-    assert_eq!(roles, [&json!([configmaps, events])]);
+    assert_eq!(roles, [&json!([configmaps, exceptions, events])]);
     assert!(
         said.contains("the resource of the kind `Limit` of `example.org/v1` is a guess"),
         "{said}"

@@ -16,6 +16,7 @@ mod bad_reviews;
 mod certificates;
 mod corpus;
 mod decisions;
+mod exceptions;
 mod guide;
 mod lifecycle;
 mod load;

@@ -98,6 +98,9 @@ policies:
 {{- with .Values.policies.namespace }}
 policyNamespace: {{ . }}
 {{- end }}
+{{- with .Values.policies.exceptionNamespaces }}
+exceptionNamespaces: {{ toJson . }}
+{{- end }}
 {{- if ne .Values.policies.cluster "none" }}
 clusterPolicies: {{ .Values.policies.cluster }}
 {{- end }}

@@ -18,8 +18,10 @@ pub(super) struct Checked {
     pub(super) source: Arc<Source>,
     /// What is guessed about its kind, which is named with its version.
     pub(super) guess: Option<(Guess, String)>,
-    /// Violations, in order of policy.
+    /// Violations, in order of policy; behind them, as notes, those that are excused.
     pub(super) findings: Vec<Diagnostic>,
+    /// For each of the latter the full name of its exception.
+    pub(super) excused: Vec<String>,
     /// Whether it could not be checked; then that is the only finding.
     pub(super) unusable: bool,
 }
@@ -41,6 +43,7 @@ impl Checked {
             source: Arc::clone(&manifest.source),
             guess: None,
             findings: vec![problem],
+            excused: Vec::new(),
             unusable: true,
         }
     }
@@ -180,10 +183,15 @@ pub(super) fn summary(checked: &AllChecked, elapsed: Duration) -> String {
         },
         count(of(Severity::Error), "violation"),
     ];
-    for (severity, word) in [(Severity::Warning, "warning"), (Severity::Note, "note")] {
-        if of(severity) > 0 {
-            parts.push(count(of(severity), word));
+    let excused: usize = checked.iter().map(|it| it.excused.len()).sum();
+    let notes = of(Severity::Note).saturating_sub(excused);
+    for (found, word) in [(of(Severity::Warning), "warning"), (notes, "note")] {
+        if found > 0 {
+            parts.push(count(found, word));
         }
+    }
+    if excused > 0 {
+        parts.push(format!("{excused} excused"));
     }
     format!("{} in {:.2} s", parts.join(", "), elapsed.as_secs_f64())
 }

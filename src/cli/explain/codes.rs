@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 36] = [
+pub(super) const CODES: [(&str, &str); 37] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -65,6 +65,10 @@ pub(super) const CODES: [(&str, &str); 36] = [
     (
         "eval/yaml",
         "The value of a variable is no YAML or JSON; the message says what is wrong with it.",
+    ),
+    (
+        "export/exception",
+        "A PolicyException is not exported, because Kubernetes' own policies have none.",
     ),
     (
         "export/expression",

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use super::{Args, Unknown, codes};
 use crate::cli::{Exit, print, show};
 use crate::diagnostics::Diagnostic;
+use crate::policy::exceptions::PolicyException;
 use crate::policy::model::{
     Binding, Documents, FailurePolicy, LabelOperator, LabelSelector, NamedRule, PodMatching,
-    Policy, PolicyKind, PolicyScope, Validation, ValidationAction,
+    Policy, PolicyKind, PolicyScope, Reading, Validation, ValidationAction,
 };
 use crate::policy::overrides::Overrides;
 use crate::sources;
@@ -36,8 +37,13 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         false => &args.policies.paths,
     });
     findings.extend(texts.problems);
-    let (written, problems) = sources::documents(&texts.sources);
+    let (mut written, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
+    let excusing = sources::Excusing {
+        paths: &args.exceptions,
+        ..sources::Excusing::default()
+    };
+    findings.extend(excusing.read_into(&mut written));
     let mut configured = written.clone();
     findings.extend(configure(overrides, &mut configured));
     show(&findings);
@@ -57,6 +63,18 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         true => Exit::Unusable,
         false => Exit::Clean,
     })
+}
+
+/// Says who is excused until when, and why.
+fn excuse(exception: &PolicyException) -> String {
+    let name = exception.full_name();
+    let PolicyException { reason, owner, .. } = exception;
+    match &exception.expires {
+        Some((expires, _)) if exception.reading == Reading::Whole => {
+            format!("`{name}` until {expires}: {reason} ({owner})")
+        }
+        _ => format!("`{name}`, which is faulty and excuses nothing"),
+    }
 }
 
 /// Applies what a configuration says, and keeps what it switches off. That it speaks of policies which
@@ -95,6 +113,7 @@ struct Named<'d> {
     /// The one that changes objects.
     mutating: Option<&'d Policy>,
     bindings: Vec<(&'d Binding, &'d Binding)>,
+    exceptions: Vec<&'d PolicyException>,
 }
 
 impl<'d> Named<'d> {
@@ -111,6 +130,11 @@ impl<'d> Named<'d> {
             mutating: mutating.map(|(_, configured)| configured),
             bindings: bindings
                 .filter(|(it, _)| it.policy_name == name && it.kind == policy.kind)
+                .collect(),
+            exceptions: configured
+                .exceptions
+                .iter()
+                .filter(|it| it.names_policy(name))
                 .collect(),
         })
     }
@@ -172,6 +196,8 @@ impl<'d> Named<'d> {
                 .collect(),
         );
         field("settings", self.settings());
+        let exceptions = self.exceptions.iter();
+        field("excuses", exceptions.map(|it| excuse(it)).collect());
         field("file", vec![policy.origin.source.name().to_owned()]);
         text
     }

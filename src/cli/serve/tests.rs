@@ -244,7 +244,7 @@ isSemver(object.metadata.name)
         let args = parsed(&["--policies", &path, "--kubernetes-version", version]);
         let (config, findings) = configuration(&args, Vec::new()).unwrap();
         assert!(findings.is_empty(), "{findings:?}");
-        policies(&config, (None, None), Records::default()).faults()
+        policies(&config, Given::default()).faults()
     };
     assert_eq!(loaded("1.33"), None);
     let faults = loaded("1.32").unwrap();

@@ -9,15 +9,19 @@ use std::sync::Arc;
 use crate::admission::resources::Scope;
 use crate::diagnostics::Diagnostic;
 use crate::policy::defaults::Version;
+use crate::policy::exceptions::{GROUP as OWN_GROUP, KIND as EXCEPTION, PolicyException};
 use crate::policy::model::{Documents, Form, Origin, ParamKind, ParamObject, PolicyKind};
 use crate::policy::read::reader::{Field, Fields, Reader, did_you_mean};
-use crate::policy::read::{admission, gatekeeper, kyverno};
+use crate::policy::read::{admission, exceptions, gatekeeper, kyverno};
 use crate::policy::validate::names;
 use crate::text::yaml::{self, Yaml, YamlValue};
 use crate::text::{Source, Span};
 
 /// The group of policies.
 const GROUP: &str = "admissionregistration.k8s.io";
+
+/// The version of exceptions that do not say theirs.
+const EXCEPTION_VERSION: &str = "portcullis.dev/v1alpha1";
 
 /// Deepest nesting of lists in lists.
 const MAX_LIST_DEPTH: usize = 8;
@@ -70,6 +74,25 @@ pub(super) fn read(source: &Arc<Source>) -> (Documents, Vec<Diagnostic>) {
         all.document(document, Inherited::default(), 0);
     }
     (all.documents, all.diagnostics)
+}
+
+/// Reads one document that is an exception, whether or not it says so.
+pub(super) fn exception(
+    source: &Arc<Source>,
+    yaml: &Yaml,
+) -> (Vec<PolicyException>, Vec<Diagnostic>) {
+    let mut all = All {
+        source,
+        documents: Documents::default(),
+        diagnostics: Vec::new(),
+    };
+    let implied = Inherited {
+        api_version: Some(EXCEPTION_VERSION),
+        kind: Some(EXCEPTION),
+    };
+    // What is in a list is an object, and has nothing beside it that could be something else.
+    all.document(yaml, implied, 1);
+    (all.documents.exceptions, all.diagnostics)
 }
 
 /// Makes the finding about a text that is no YAML.
@@ -168,6 +191,14 @@ impl All<'_> {
             }
             kyverno::POLICIES | kyverno::CEL_POLICIES if kyverno::is_known(object.kind) => {
                 return self.kyverno(reader, fields, object);
+            }
+            OWN_GROUP if exceptions::is_meant(object.kind) => {
+                let scope = (Version::V1, Scope::Namespaced);
+                let document = self.named(reader, &mut fields, object, scope);
+                let kind = (object.kind, version);
+                let exception = exceptions::read(reader, fields, kind, document);
+                self.documents.exceptions.push(exception);
+                return;
             }
             _ => {
                 let param = param_object(reader, &mut fields, object);

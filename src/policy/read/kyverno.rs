@@ -242,7 +242,7 @@ fn validating(
     Documents {
         bindings: bindings.map(|it| binding(it, &actions)).collect(),
         policies,
-        params: Vec::new(),
+        ..Documents::default()
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 36] = [
+pub(super) static KEYS: [Key; 38] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -115,6 +115,17 @@ pub(super) static KEYS: [Key; 36] = [
             Ok(())
         },
     },
+    Key {
+        path: "exceptions",
+        flag: Some("exceptions"),
+        is_list: true,
+        is_path: true,
+        set: |config, values| {
+            let paths: Result<_, _> = values.iter().map(|value| path(value)).collect();
+            config.exceptions = paths?;
+            Ok(())
+        },
+    },
     key!(
         "policyNamespace",
         Some("policy-namespace"),
@@ -123,6 +134,17 @@ pub(super) static KEYS: [Key; 36] = [
             c.policy_namespace = Some(v);
         }
     ),
+    Key {
+        path: "exceptionNamespaces",
+        flag: Some("exception-namespaces"),
+        is_list: true,
+        is_path: false,
+        set: |config, values| {
+            let names: Result<_, _> = values.iter().map(|value| namespace(value)).collect();
+            config.exception_namespaces = names?;
+            Ok(())
+        },
+    },
     key!(
         "clusterPolicies",
         Some("cluster-policies"),

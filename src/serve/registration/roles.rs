@@ -9,6 +9,7 @@ use super::{labels, with};
 use crate::admission::resources::{Resources, split};
 use crate::audit;
 use crate::audit::report::Api;
+use crate::policy::exceptions;
 use crate::policy::model::{ParamKind, PolicyScope};
 use crate::policy::set::PolicySet;
 use crate::serve::herald::CLUSTER_NAMESPACE;
@@ -46,10 +47,12 @@ pub struct Roles {
 pub struct Namespaces<'n> {
     /// Where the server runs; its account is there.
     pub own: Option<&'n str>,
-    /// Where ConfigMaps hold policies, too.
+    /// Where ConfigMaps hold policies, too, and exceptions reach every namespace.
     pub policies: Option<&'n str>,
     /// Whether labelled policies of the cluster are policies here.
     pub cluster_policies: ClusterPolicies,
+    /// Where exceptions reach their own namespace.
+    pub exceptions: &'n [String],
 }
 
 /// Returns roles that allow what the server does for these policies, verb for verb, bound to an account
@@ -97,10 +100,19 @@ pub fn roles(
                 "resources": ["events"],
                 "verbs": ["create"],
             });
-            let read = (namespaces.policies == Some(namespace)).then_some(read);
+            let read = match namespaces.policies == Some(namespace) {
+                true => vec![read, excusing()],
+                false => Vec::new(),
+            };
             let name = format!("{name}-policies");
             let name = (&*name, Some(namespace));
             objects.push(role("Role", name, read.into_iter().chain([tell]).collect()));
+            objects.push(binding("Role", name, account));
+        }
+        for namespace in namespaces.exceptions {
+            let name = format!("{name}-exceptions");
+            let name = (&*name, Some(namespace.as_str()));
+            objects.push(role("Role", name, vec![excusing()]));
             objects.push(binding("Role", name, account));
         }
     }
@@ -138,6 +150,15 @@ pub fn audit_roles(set: &PolicySet, name: &str, own_namespace: Option<&str>) -> 
     objects
         .extend(own_namespace.map(|own| binding("ClusterRole", (&role_name, None), (name, own))));
     objects
+}
+
+/// The rule for exceptions of one namespace.
+fn excusing() -> Value {
+    json!({
+        "apiGroups": [exceptions::GROUP],
+        "resources": ["policyexceptions"],
+        "verbs": ["list", "watch"],
+    })
 }
 
 /// Rules for what policies read, and the kinds that had to be guessed.

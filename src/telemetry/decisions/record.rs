@@ -73,6 +73,9 @@ pub struct Record {
     pub cost: u64,
     /// How long that took.
     pub duration_seconds: f64,
+    /// The PolicyException that excuses the request from the policy; it is allowed for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
     /// Whether nothing was to be stored.
     pub dry_run: bool,
 }
@@ -113,6 +116,15 @@ impl Record {
             error: "no_error".into(),
             ..Record::default()
         }
+    }
+
+    /// Says that an exception takes the decision back.
+    #[must_use]
+    pub fn excused_by(mut self, exception: &str) -> Self {
+        self.action = "allow".into();
+        self.would_be = "allow".into();
+        self.exception = Some(exception.to_owned());
+        self
     }
 
     /// Names the policy and what its evaluation took.

@@ -68,6 +68,7 @@ struct Requests {
     warned: u64,
     patched: u64,
     would_be_patched: u64,
+    excused: u64,
     errors: u64,
 }
 
@@ -78,6 +79,7 @@ enum What {
     Warned,
     Patched,
     WouldBePatched,
+    Excused,
     Error,
 }
 
@@ -197,6 +199,7 @@ impl Summary {
 impl PolicySummary {
     fn count(&mut self, record: Record) {
         let what = match (&*record.action, &*record.would_be) {
+            _ if record.exception.is_some() => What::Excused,
             ("deny", _) => What::Denied,
             (_, "deny") => What::WouldBeDenied,
             ("mutate", _) => What::Patched,
@@ -205,7 +208,7 @@ impl PolicySummary {
             _ => What::Error,
         };
         let mut kinds = vec![what];
-        if record.error != "no_error" && what != What::Error {
+        if record.error != "no_error" && !matches!(what, What::Error | What::Excused) {
             kinds.push(What::Error);
         }
         if self.counted.0 != record.request_uid {
@@ -225,6 +228,7 @@ impl PolicySummary {
                 What::Warned => &mut requests.warned,
                 What::Patched => &mut requests.patched,
                 What::WouldBePatched => &mut requests.would_be_patched,
+                What::Excused => &mut requests.excused,
                 What::Error => &mut requests.errors,
             } += 1;
         }
@@ -239,6 +243,7 @@ impl PolicySummary {
             (requests.warned, "warned of"),
             (requests.would_be_patched, "would be patched"),
             (requests.patched, "patched"),
+            (requests.excused, "excused"),
             (requests.errors, "with an error"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);

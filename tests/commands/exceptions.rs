@@ -1,0 +1,250 @@
+//! PolicyExceptions in `check`, `lint`, `test` and `explain`.
+
+use super::{Folder, REPLICAS, deployment};
+
+const EXCEPTION: &str = "apiVersion: portcullis.dev/v1alpha1
+kind: PolicyException
+metadata: {name: legacy}
+spec:
+  policies: [replicas]
+  match: {names: [web]}
+  reason: it cannot be scaled
+  owner: team-web
+  expires: 2026-12-31
+";
+
+const JUNE: &str = "--now 2026-06-01";
+
+fn folder(exception: &str) -> Folder {
+    let folder = Folder::with(&[("d.yaml", &deployment("web", 1))]);
+    folder.write("p/replicas.cel", REPLICAS.as_bytes());
+    folder.write("e/legacy.yaml", exception.as_bytes());
+    folder
+}
+
+#[test]
+fn what_is_excused_is_a_note_and_no_violation() {
+    let folder = folder(EXCEPTION);
+    let line = format!("check d.yaml --policies p --exceptions e {JUNE}");
+    let output = folder.run(&line);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    insta::assert_snapshot!(output.out, @r"
+    note[replicas]: web runs 1 (excused by `legacy` until 2026-12-31)
+      --> d.yaml:6:13
+       |
+     6 |   replicas: 1
+       |             ^
+       |
+      ::: p/replicas.cel:10:1
+       |
+    10 | object == null || object.spec.replicas >= settings.floor
+       | -------------------------------------------------------- the rule
+       |
+      ::: e/legacy.yaml:3:18
+       |
+     3 | metadata: {name: legacy}
+       |                  ------ the exception
+       |
+       = object: Deployment default/web
+       = help: it cannot be scaled (team-web)
+    ");
+    assert_eq!(
+        output.summary(),
+        "1 object checked, 0 violations, 1 excused"
+    );
+    // Beside the policies it is the same.
+    folder.write("p/legacy.yaml", EXCEPTION.as_bytes());
+    let beside = folder.run(&format!("check d.yaml --policies p {JUNE}"));
+    assert_eq!(beside.out, output.out.replace("e/legacy", "p/legacy"));
+}
+
+#[test]
+fn an_exception_that_does_not_fit_leaves_the_violation() {
+    let limited = EXCEPTION.replace("legacy}", "legacy, namespace: prod}");
+    let cases = [
+        (EXCEPTION.to_owned(), JUNE, 0, "", "1 excused"),
+        (
+            EXCEPTION.to_owned(),
+            "--now 2027-06-01",
+            1,
+            "expired",
+            "1 violation",
+        ),
+        (
+            EXCEPTION.to_owned(),
+            "--now 2026-12-20",
+            0,
+            "expires-soon",
+            "1 excused",
+        ),
+        (
+            EXCEPTION.to_owned(),
+            "--now 2026-12-20 --expires-within 3",
+            0,
+            "",
+            "1 excused",
+        ),
+        (
+            EXCEPTION.replace("[web]", "[other]"),
+            JUNE,
+            1,
+            "unused",
+            "1 violation",
+        ),
+        (limited.clone(), JUNE, 1, "unused", "1 violation"),
+        (
+            limited,
+            "--now 2026-06-01 --policy-namespace prod",
+            0,
+            "",
+            "1 excused",
+        ),
+    ];
+    for (exception, args, code, finding, summary) in cases {
+        let folder = folder(&exception);
+        let output = folder.run(&format!("check d.yaml --policies p --exceptions e {args}"));
+        assert_eq!(output.code, Some(code), "{args}\n{exception}\n{output:?}");
+        assert!(
+            output.summary().ends_with(summary),
+            "{args}\n{exception}\n{output:?}"
+        );
+        let codes = output.out.split("[exception/").skip(1);
+        let codes: Vec<&str> = codes.filter_map(|it| it.split(']').next()).collect();
+        assert_eq!(codes.concat(), finding, "{args}\n{exception}\n{output:?}");
+    }
+    let folder = folder(&EXCEPTION.replace("owner", "ownr"));
+    let output = folder.run("check d.yaml --policies p --exceptions e");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.out.contains("did you mean `owner`?"), "{output:?}");
+}
+
+/// The findings with a code of exceptions.
+fn about_exceptions(shown: &str) -> String {
+    let findings = shown.trim_end().split("\n\n");
+    let about = findings.filter(|it| it.contains("[exception/"));
+    about.collect::<Vec<_>>().join("\n\n")
+}
+
+#[test]
+fn findings_about_exceptions_have_a_code_and_a_place() {
+    let folder = folder(
+        &EXCEPTION
+            .replace("[web]", "[other]")
+            .replace("[replicas]", "[replica]"),
+    );
+    let output = folder.run("check d.yaml --policies p --exceptions e --now 2026-12-20");
+    insta::assert_snapshot!(about_exceptions(&output.out), @r"
+    warning[exception/unused]: the exception `legacy` was not needed
+     --> e/legacy.yaml:3:18
+      |
+    3 | metadata: {name: legacy}
+      |                  ^^^^^^
+      |
+      = help: no object of this run violates its policies where it fits; remove it if there are no others
+
+    warning[exception/unknown-policy]: there is no policy `replica`
+     --> e/legacy.yaml:5:14
+      |
+    5 |   policies: [replica]
+      |              ^^^^^^^
+      |
+      = help: did you mean `replicas`?
+
+    warning[exception/expires-soon]: the exception `legacy` expires in 12 days: 2026-12-31
+     --> e/legacy.yaml:9:12
+      |
+    9 |   expires: 2026-12-31
+      |            ^^^^^^^^^^
+      |
+      = help: what it excuses will be rejected then; ask team-web, who answers for it
+    ");
+    let output = folder.run("lint p --exceptions e --now 2027-01-01");
+    insta::assert_snapshot!(about_exceptions(&output.out), @r"
+    warning[exception/unknown-policy]: there is no policy `replica`
+     --> e/legacy.yaml:5:14
+      |
+    5 |   policies: [replica]
+      |              ^^^^^^^
+      |
+      = help: did you mean `replicas`?
+
+    warning[exception/expired]: the exception `legacy` expired: 2026-12-31
+     --> e/legacy.yaml:9:12
+      |
+    9 |   expires: 2026-12-31
+      |            ^^^^^^^^^^
+      |
+      = help: it excuses nothing any more; remove it, or have it granted anew
+    ");
+    assert_eq!(output.code, Some(1));
+}
+
+const TESTS: &str = "now: 2026-06-01
+base: {apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: 1}}
+cases:
+  - name: it is excused
+    exceptions:
+      metadata: {name: legacy}
+      spec: {policies: [replicas], reason: old, owner: me, expires: 2026-12-31, match: {names: [web]}}
+    expect: {excused: legacy}
+  - name: it is not, once the exception has ended
+    now: 2027-01-01
+    exceptions:
+      metadata: {name: legacy}
+      spec: {policies: [replicas], reason: old, owner: me, expires: 2026-12-31, match: {names: [web]}}
+    expect: {deny: web runs 1}
+  - name: nobody excuses it
+    expect: {deny: web runs 1}
+";
+
+#[test]
+fn a_case_has_exceptions_and_a_time() {
+    let folder = Folder::with(&[
+        ("p/replicas.cel", REPLICAS),
+        ("p/replicas.test.yaml", TESTS),
+    ]);
+    let output = folder.run("test p");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    for (from, to, code, expected) in [
+        ("{excused: legacy}", "admit", 1, "excused: legacy"),
+        ("{excused: legacy}", "{excused: other}", 1, "excused: other"),
+        (
+            "now: 2026-06-01\n",
+            "",
+            2,
+            "exceptions need a time, because they end",
+        ),
+        ("now: 2026-06-01\n", "now: today\n", 2, "`today` is no time"),
+        ("owner: me", "ownr: me", 2, "unknown key `ownr`"),
+        (
+            "match: {names: [web]}",
+            "match: {condition: 'x'}",
+            1,
+            "undeclared reference to `x`",
+        ),
+        (
+            "match: {names: [web]}",
+            "match: {condition: object.x == 1}",
+            1,
+            "no such key: x",
+        ),
+    ] {
+        folder.write(
+            "p/replicas.test.yaml",
+            TESTS.replacen(from, to, 1).as_bytes(),
+        );
+        let output = folder.run("test p");
+        assert_eq!(output.code, Some(code), "{to}: {output:?}");
+        assert!(output.out.contains(expected), "{to}: {output:?}");
+    }
+}
+
+#[test]
+fn a_policy_is_explained_with_who_is_excused() {
+    let folder = folder(EXCEPTION);
+    let output = folder.run("explain replicas --policies p --exceptions e");
+    let expected = "excuses   `legacy` until 2026-12-31: it cannot be scaled (team-web)";
+    assert!(output.out.contains(expected), "{output:?}");
+    let code = folder.run("explain exception/unused");
+    assert!(code.out.contains("was not needed"), "{code:?}");
+}
