@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::Client;
-use prometheus_client::registry::Registry;
 
 use super::{Exit, show};
 use crate::audit::list::Lister;
@@ -381,8 +380,10 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         let policies = Arc::clone(&admission);
         Caches::new(config.cache_bytes, Box::new(move || policies.caches()))
     }));
+    let scans = ScanMetrics::default();
+    scans.register(&mut registry);
     let audit = match cluster.filter(|_| is_audited) {
-        Some(cluster) => Some(auditor(config, cluster, &admission, &mut registry).await?),
+        Some(cluster) => Some(auditor(config, cluster, &admission, scans).await?),
         None => None,
     };
     let overview = admission.overview();
@@ -625,12 +626,10 @@ async fn auditor(
     config: &Config,
     cluster: Arc<Cluster>,
     policies: &Arc<Policies>,
-    registry: &mut Registry,
+    metrics: ScanMetrics,
 ) -> anyhow::Result<Auditor> {
     let found = patient_client(config.kubeconfig.as_deref(), None, AGENT).await?;
     let client = found.map_or_else(|| cluster.client(), |(client, _)| client);
-    let metrics = ScanMetrics::default();
-    metrics.register(registry);
     Ok(Auditor {
         interval: config.audit_interval,
         cluster,

@@ -71,7 +71,7 @@ fn what_cannot_be_meant_is_refused() {
         (
             &[
                 "audit.interval=1h",
-                "certificates.mode=mounted",
+                "certificates.mode=certManager",
                 "webhooks.registration=chart",
             ],
             "audit.interval: scans need webhooks.registration=server",
