@@ -142,9 +142,10 @@ Decision log:
     time, requestUid, user, operation, dryRun        when, and what was asked by whom
     resource {group, version, resource, subresource}, namespace, name
     policy, policyKind, binding, validation          who decided; the validation counts from 0
-    action       allow (an error was passed over), deny, warn, audit, mutate: what was done
+    action       allow (an error was passed over, or excused), deny, warn, audit, mutate: what was done
     wouldBe      the same, or what would have been done if the policy were enforced
     enforcement  enforce, or audit for what is only recorded
+    exception                                        the PolicyException that excuses it
     reason, error, message                           error: no_error, compile_error, invalid_error, out_of_budget
     cost, durationSeconds                            CEL cost units and time of the policy
   No part of an object is in it but what a policy's message says. About Secrets, and of policies that read

@@ -38,7 +38,14 @@ async fn an_exception_is_followed_counted_and_over_when_it_says_so() {
     let launch = Launch::new().policies(&[("named.cel", POLICY)]);
     let path = launch.folder().join("exceptions/known.yaml");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let server = launch.args(["--exceptions", "exceptions"]).start().await;
+    let log = launch.folder().join("decisions.jsonl");
+    let arguments = [
+        "--exceptions",
+        "exceptions",
+        "--decision-log",
+        "decisions.jsonl",
+    ];
+    let server = launch.args(arguments).start().await;
     until_allowed(&server, false).await;
 
     fs::write(&path, exception("expires: 2999-12-31")).unwrap();
@@ -61,9 +68,23 @@ async fn an_exception_is_followed_counted_and_over_when_it_says_so() {
         "portcullis_exceptions{state=\"active\"} 1",
         "portcullis_exceptions{state=\"expired\"} 0",
         "portcullis_exceptions_used_total{policy=\"named\",exception=\"known\"} 1",
+        "portcullis_policy_check_total{policy=\"named\",policy_binding=\"named\",kind=\"validating\",\
+         error_type=\"no_error\",enforcement_action=\"allow\",enforcement=\"enforce\"} 1",
     ] {
         assert!(page.text().contains(line), "{line}\n{}", page.text());
     }
+
+    let logged = eventually("the decision is logged", || async {
+        let lines = fs::read_to_string(&log).unwrap_or_default();
+        let mut lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines.rfind(|it: &Value| it["exception"] == "known")
+    })
+    .await;
+    assert_eq!(logged["action"], "allow", "{logged:#}");
+    assert_eq!(logged["wouldBe"], "allow", "{logged:#}");
+    assert_eq!(logged["message"], "it is not called legacy", "{logged:#}");
 
     // What is broken stays as it was, and is said.
     fs::write(&path, exception("expires: soon")).unwrap();

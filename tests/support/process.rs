@@ -111,7 +111,9 @@ impl Launch {
             async move {
                 assert_eq!(ended, None, "the server ended:\n{said}\n{log}");
                 // The blank line is the last.
-                (said.contains("admin ") && said.ends_with("\n\n")).then_some(said)
+                let is_whole = said.contains("admin ") && said.ends_with("\n\n");
+                // Where decisions are written to the standard output, it is elsewhere.
+                is_whole.then_some(said).or_else(|| welcomed(&log))
             }
         })
         .await;
@@ -129,6 +131,14 @@ impl Launch {
             folder: self.folder,
         }
     }
+}
+
+/// Finds what a person is told among the lines of the log.
+fn welcomed(log: &str) -> Option<String> {
+    let begin = log.find(" serves; ")?;
+    let text = log.get(begin..)?;
+    let end = text.find("admin ")?;
+    text.get(end..)?.contains("\n\n").then(|| text.to_owned())
 }
 
 /// Reads a stream to its end, on a thread.

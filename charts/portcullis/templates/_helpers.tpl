@@ -119,6 +119,16 @@ audit:
 {{- if .Values.events }}
 events: true
 {{- end }}
+{{- if not .Values.auditWarnings }}
+auditWarnings: false
+{{- end }}
+{{- if .Values.decisionLog }}
+decisionLog: "-"
+{{- end }}
+{{- with .Values.traces.endpoint }}
+traces:
+  endpoint: {{ . | quote }}
+{{- end }}
 log:
   {{- toYaml .Values.log | nindent 2 }}
 {{- with .Values.limits }}
