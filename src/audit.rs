@@ -8,6 +8,7 @@
 //! counts. Nothing is written but reports.
 
 pub mod finding;
+pub mod journal;
 pub mod list;
 pub mod plan;
 pub mod report;

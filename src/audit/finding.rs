@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::plan::Plan;
 use crate::diagnostics::Diagnostic;
 use crate::engine::verdict::{Decision, Outcome, Verdict};
@@ -28,7 +30,8 @@ pub struct Finding {
 }
 
 /// How bad a finding is, in the words of reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Result {
     /// It would be rejected.
     Fail,

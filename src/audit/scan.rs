@@ -5,8 +5,8 @@
 //! [`RESTARTS`] times it goes on as of now, so that every scan ends.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::finding::{self, Finding, Findings, KindName, Limits, Object, Result as Rating};
+use super::journal::{self, Journal, Known};
 use super::list::{Ask, ListError, Lister, Page};
 use super::plan::{Listing, Plan};
 use super::view::World;
@@ -59,6 +60,8 @@ pub struct Scan<'s> {
     pub threads: usize,
     /// How many findings are kept.
     pub limits: Limits,
+    /// Where is written down how far the scan is, and is known how far it was.
+    pub journal: Option<&'s Mutex<Journal>>,
     /// Called before each object: lets others go first.
     pub give_way: &'s (dyn Fn() + Sync),
 }
@@ -101,12 +104,37 @@ pub struct Progress<'p> {
 /// Is told how far a scan is.
 pub type Watcher<'w> = dyn FnMut(Progress<'_>) + Send + 'w;
 
-/// What came of one kind.
-#[derive(Default)]
-struct Part {
-    findings: Findings,
-    objects: u64,
-    unread: u64,
+/// What came of one kind, or of a part of it.
+#[derive(Debug, Default)]
+pub struct Part {
+    pub(super) findings: Findings,
+    pub(super) objects: u64,
+    pub(super) unread: u64,
+}
+
+impl Part {
+    pub(super) fn new(limits: Limits) -> Self {
+        Part {
+            findings: Findings::new(limits),
+            ..Part::default()
+        }
+    }
+
+    fn include(&mut self, other: Part) {
+        self.findings.include(other.findings);
+        self.objects += other.objects;
+        self.unread += other.unread;
+    }
+}
+
+/// Where the pages of a list begin.
+struct From {
+    /// What was found before.
+    part: Part,
+    /// The page to begin with; `None` for the first.
+    token: Option<String>,
+    /// Whether a list that takes too long is begun anew.
+    may_restart: bool,
 }
 
 impl Scan<'_> {
@@ -183,19 +211,32 @@ impl Scan<'_> {
             true => &all[..],
             false => &named[..],
         };
-        let mut whole = Part {
-            findings: Findings::new(self.limits),
-            ..Part::default()
-        };
+        let mut whole = Part::new(self.limits);
         for namespace in namespaces {
             let path = listing.served.path(&listing.version, *namespace);
+            let mut known = self.journal().and_then(|mut journal| journal.take(&path));
             let mut restarts = 0;
             loop {
-                match self.pages(listing, &path, restarts < RESTARTS, tell).await {
+                let from = match known.take() {
+                    Some(Known { part, next: None }) => {
+                        whole.include(part);
+                        break;
+                    }
+                    Some(Known { part, next }) => From {
+                        part,
+                        token: next,
+                        // What was found already stands.
+                        may_restart: false,
+                    },
+                    None => From {
+                        part: Part::new(self.limits),
+                        token: None,
+                        may_restart: restarts < RESTARTS,
+                    },
+                };
+                match self.pages(listing, &path, from, tell).await {
                     Ok(part) => {
-                        whole.findings.include(part.findings);
-                        whole.objects += part.objects;
-                        whole.unread += part.unread;
+                        whole.include(part);
                         break;
                     }
                     Err(ListError::Expired { .. }) if restarts < RESTARTS => restarts += 1,
@@ -210,24 +251,30 @@ impl Scan<'_> {
         &self,
         listing: &Listing,
         path: &str,
-        may_restart: bool,
+        from: From,
         tell: &mut (dyn FnMut(&Part, Option<u64>) + Send),
     ) -> Result<Part, ListError> {
         let kind = Arc::new(KindName {
             api_version: listing.served.api_version(&listing.version),
             kind: listing.served.kind.clone(),
         });
-        let mut part = Part {
-            findings: Findings::new(self.limits),
-            ..Part::default()
-        };
+        let From {
+            mut part,
+            token,
+            may_restart,
+        } = from;
+        let mut is_first = token.is_none();
         // The page on its way, which ends with whoever waits for it.
         let mut coming = JoinSet::new();
         let fetch = |coming: &mut JoinSet<Result<Page, ListError>>, ask: Ask| {
             let lister = self.lister.clone();
             coming.spawn(async move { lister.page(ask).await });
         };
-        fetch(&mut coming, Ask::first(path));
+        let first = Ask {
+            token,
+            ..Ask::first(path)
+        };
+        fetch(&mut coming, first);
         while let Some(fetched) = coming.join_next().await {
             let fetched =
                 fetched.unwrap_or_else(|problem| Err(ListError::Failed(problem.to_string())));
@@ -251,7 +298,12 @@ impl Scan<'_> {
                 };
                 fetch(&mut coming, ask);
             }
-            tokio::task::block_in_place(|| self.evaluate(&page, listing, &kind, &mut part))?;
+            let found = tokio::task::block_in_place(|| self.evaluate(&page, listing, &kind))?;
+            if let Some(mut journal) = self.journal() {
+                journal.add(path, is_first, &found, page.token.as_deref());
+            }
+            is_first = false;
+            part.include(found);
             tell(&part, page.remaining);
         }
         Ok(part)
@@ -263,9 +315,12 @@ impl Scan<'_> {
         page: &Page,
         listing: &Listing,
         kind: &Arc<KindName>,
-        part: &mut Part,
-    ) -> Result<(), ListError> {
+    ) -> Result<Part, ListError> {
         let items = page.items()?;
+        let mut part = Part {
+            findings: journal::whole_page(),
+            ..Part::default()
+        };
         let one = |item: &&RawValue| {
             (self.give_way)();
             self.object(item, listing, kind)
@@ -277,7 +332,12 @@ impl Scan<'_> {
                 None => part.unread += 1,
             }
         }
-        Ok(())
+        Ok(part)
+    }
+
+    fn journal(&self) -> Option<MutexGuard<'_, Journal>> {
+        let journal = self.journal?;
+        Some(journal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Evaluates an object; `None` if that cannot be done.

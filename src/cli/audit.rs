@@ -6,6 +6,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,7 @@ use bumpalo::Bump;
 use super::{Colour, Exit, OverrideArgs, PolicyArgs, VersionArgs, note};
 use crate::admission::resources::Resources;
 use crate::audit::finding::Limits;
+use crate::audit::journal::{About, Journal};
 use crate::audit::list::{ListError, Lister};
 use crate::audit::plan::{LeftOut, Only, Plan};
 use crate::audit::report::{self, Api};
@@ -61,6 +63,7 @@ Examples:
   portcullis audit --policies my/ --kind deployments     policies of your own, one kind
   portcullis audit --format sarif > findings.sarif       for code scanning
   portcullis audit --report                              write Reports that others show
+  portcullis audit --resume progress.jsonl               go on, should it be interrupted
   portcullis audit --decisions decisions.jsonl --since 24h
                                     what policies on trial would have denied since yesterday
   kubectl logs -n policy -l app.kubernetes.io/name=portcullis | portcullis audit --decisions -")]
@@ -114,6 +117,10 @@ pub struct Args {
     /// Send at most so many requests a second [default: as many as the API server lets through]
     #[arg(long, value_name = "NUMBER", value_parser = rate)]
     qps: Option<f64>,
+
+    /// Keep in FILE how far the audit is, and if it is there, go on; it is removed when everything was looked at
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
 
     /// When to use colours
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
@@ -266,6 +273,7 @@ async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<
     let arena = Bump::new();
     let snapshot = Snapshot::new(&arena, &texts, set);
     let threads = args.concurrency.map_or_else(processors, usize::from);
+    let journal = journal(args, &address, set)?.map(Mutex::new);
     let scan = Scan {
         set,
         plan: &plan,
@@ -276,11 +284,16 @@ async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<
         namespaces: &args.namespace,
         threads,
         limits: Limits::default(),
+        journal: journal.as_ref(),
         give_way: &|| {},
     };
     let mut meter = Meter::new();
     let scanned = scan.run(&mut |progress| meter.show(progress)).await;
     meter.clear();
+    let closed = journal.map(|it| it.into_inner().unwrap_or_else(PoisonError::into_inner));
+    if let Some(Err(problem)) = closed.map(|it| it.close(scanned.is_whole())) {
+        note(&format!("warning: {problem}"));
+    }
     let output = Output {
         args,
         findings,
@@ -300,6 +313,25 @@ async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<
         (true, 0) => Exit::Clean,
         (true, _) => Exit::Found,
     })
+}
+
+/// Opens the file with how far an audit was, if there is to be one.
+fn journal(args: &Args, address: &str, set: &PolicySet) -> Result<Option<Journal>, Failure> {
+    let Some(path) = &args.resume else {
+        return Ok(None);
+    };
+    let only = [&args.namespace[..], &args.kind, &args.policy].join(&"/".to_owned());
+    let about = About::new(address, set, only);
+    let journal = Journal::open(path, &about, set).map_err(|problem| {
+        let problem = anyhow::Error::from(problem);
+        Failure::Unusable(problem.context("remove it to begin anew, or name another file"))
+    })?;
+    let objects = journal.objects();
+    if objects > 0 {
+        let objects = count(objects, "object", "objects");
+        note(&format!("{objects} were looked at before"));
+    }
+    Ok(Some(journal))
 }
 
 /// Lists what the policies read.

@@ -169,6 +169,7 @@ impl Auditor {
             namespaces: &[],
             threads: 1,
             limits: LIMITS,
+            journal: None,
             give_way: &|| give_way(metrics),
         };
         let scanned = scan.run(&mut |_| {}).await;

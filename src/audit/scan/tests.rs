@@ -1,5 +1,7 @@
 //! Scans of scripted lists.
 
+mod journal;
+
 use serde_json::json;
 
 use super::*;
@@ -48,6 +50,16 @@ async fn scan(
     answers: Vec<Answer>,
     limits: Limits,
 ) -> (Scanned, Vec<String>) {
+    scan_with(text, discovery, answers, limits, None).await
+}
+
+async fn scan_with(
+    text: &str,
+    discovery: &Discovery,
+    answers: Vec<Answer>,
+    limits: Limits,
+    journal: Option<&Mutex<Journal>>,
+) -> (Scanned, Vec<String>) {
     let set = set(text);
     let plan = Plan::of(&set, discovery, &Only::default());
     let (lister, asked) = scripted(answers);
@@ -63,6 +75,7 @@ async fn scan(
         namespaces: &[],
         threads: 2,
         limits,
+        journal,
         give_way: &|| {},
     };
     let scanned = scan.run(&mut |_| {}).await;

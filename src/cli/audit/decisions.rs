@@ -19,7 +19,7 @@ pub struct DecisionArgs {
     /// Read decision logs of `serve --decision-log`, or - for standard input, and tell by policy which
     /// requests would be denied if it were enforced, by whom and about what; may be repeated
     #[arg(long = "decisions", value_name = "FILE|-", num_args = 1.., conflicts_with_all = [
-        "kubeconfig", "context", "namespace", "kind", "policy", "report", "concurrency", "qps",
+        "kubeconfig", "context", "namespace", "kind", "policy", "report", "concurrency", "qps", "resume",
     ])]
     pub files: Vec<PathBuf>,
 
