@@ -171,9 +171,15 @@ async fn apply(client: &Client, object: &Value) {
     };
     let name = metadata["name"].as_str().unwrap();
     let parameters = PatchParams::apply("test").force();
-    api.patch(name, &parameters, &Patch::Apply(object))
-        .await
-        .unwrap();
+    eventually("the kind is served", || async {
+        match api.patch(name, &parameters, &Patch::Apply(object)).await {
+            Ok(_) => Some(()),
+            // What was defined a moment ago may be unknown once more, while its handler is replaced.
+            Err(kube::Error::Api(status)) if status.message.contains("page not found") => None,
+            Err(problem) => panic!("{problem}"),
+        }
+    })
+    .await;
 }
 
 fn namespace(name: &str, environment: &str) -> Value {
