@@ -75,6 +75,9 @@ impl About {
                 binding.name, binding.validation_actions
             ));
         }
+        for compiled in set.exceptions().all() {
+            hash.update(format!("{:?}\n", compiled.exception));
+        }
         let digest = hash.finalize();
         About {
             api_version: API_VERSION.to_owned(),

@@ -5,6 +5,7 @@
 //! [`RESTARTS`] times it goes on as of now, so that every scan ends.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,9 +25,10 @@ use crate::admission::review::{
 };
 use crate::admission::synthesize::UID;
 use crate::cel::eval::IsExpired;
-use crate::cluster::exceptions;
+use crate::cel::value::Timestamp;
 use crate::engine::mutating::{self, Defaults, Mutated, Mutating};
 use crate::engine::observer::{Held, Observer, Unwatched};
+use crate::engine::verdict::Verdict;
 use crate::engine::{self, Options, Select};
 use crate::manifest::Key;
 use crate::policy::compile::CompiledPolicy;
@@ -62,6 +64,10 @@ pub struct Scan<'s> {
     pub limits: Limits,
     /// Where is written down how far the scan is, and is known how far it was.
     pub journal: Option<&'s Mutex<Journal>>,
+    /// The time, for exceptions; without it nothing is excused.
+    pub now: Option<Timestamp>,
+    /// The full names of the exceptions that were needed.
+    pub used: &'s Mutex<BTreeSet<String>>,
     /// Called before each object: lets others go first.
     pub give_way: &'s (dyn Fn() + Sync),
 }
@@ -188,7 +194,7 @@ impl Scan<'_> {
             self.world.look(None, &mut |view| {
                 let options = Options {
                     resources: self.resources,
-                    now: exceptions::now(),
+                    now: self.now,
                     ..Options::new(view)
                 };
                 let verdict = engine::audit_cluster(self.set, options, &mut Unwatched);
@@ -367,7 +373,7 @@ impl Scan<'_> {
         let is_known = self.world.look(Some(key), &mut |view| {
             let expiry = Expiry(Instant::now() + OBJECT);
             let options = Options {
-                now: exceptions::now(),
+                now: self.now,
                 cluster: view,
                 resources: self.resources,
                 authorizer: None,
@@ -386,6 +392,7 @@ impl Scan<'_> {
         object: &Object,
     ) -> Option<Vec<Finding>> {
         let verdict = engine::validate(self.set, request, options).ok()?;
+        self.note_uses(&verdict);
         let mut found = finding::of_verdict(&verdict, self.plan, Some(object));
         if self.set.mutating().is_empty() {
             return Some(found);
@@ -398,6 +405,7 @@ impl Scan<'_> {
         };
         let mutated =
             mutating::mutate_observed(self.set, request, options, how, &mut applied).ok()?;
+        self.note_uses(&mutated.verdict);
         found.extend(finding::of_verdict(
             &mutated.verdict,
             self.plan,
@@ -407,6 +415,14 @@ impl Scan<'_> {
             found.extend(self.changes(&mutated, &applied, object));
         }
         Some(found)
+    }
+
+    fn note_uses(&self, verdict: &Verdict) {
+        if !verdict.excused.is_empty() {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let names = verdict.excused.iter();
+            used.extend(names.map(|it| it.exception.exception.full_name()));
+        }
     }
 
     /// Returns a finding for each policy that has changed the object, or has been asked to.

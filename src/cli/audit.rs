@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 
-use super::{Colour, Exit, OverrideArgs, PolicyArgs, VersionArgs, note};
+use super::check::excuses;
+use super::{Colour, ExceptionArgs, Exit, OverrideArgs, PolicyArgs, VersionArgs, note};
 use crate::admission::resources::Resources;
 use crate::audit::finding::Limits;
 use crate::audit::journal::{About, Journal};
@@ -26,6 +27,7 @@ use crate::audit::write::Writer;
 use crate::cluster::connect::{described, patient_client};
 use crate::cluster::definitions;
 use crate::diagnostics::{Diagnostic, Format, render};
+use crate::policy::exceptions::{CompiledException, review};
 use crate::policy::model::PolicyScope;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
@@ -73,6 +75,9 @@ pub struct Args {
 
     #[command(flatten)]
     policies: PolicyArgs,
+
+    #[command(flatten)]
+    exceptions: ExceptionArgs,
 
     #[command(flatten)]
     overrides: OverrideArgs,
@@ -134,6 +139,13 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+impl Args {
+    /// Says whether only a part of the cluster is looked at.
+    fn is_partial(&self) -> bool {
+        !(self.namespace.is_empty() && self.kind.is_empty() && self.policy.is_empty())
+    }
+}
+
 /// What ends the command before anything was found.
 enum Failure {
     /// The arguments cannot be used.
@@ -158,8 +170,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let (overrides, mut findings) = args.overrides.read()?;
     let version = args.version.kubernetes_version;
-    let (set, problems) = sources::load(&args.policies.paths, version, &overrides);
+    let excusing = args.exceptions.excusing();
+    let (set, problems) =
+        sources::load_excusing(&args.policies.paths, excusing, version, &overrides);
     findings.extend(problems);
+    findings.extend(excuses::findings(&set, args.exceptions.calendar()));
     if findings.iter().any(Diagnostic::is_error) {
         super::print(&render(&findings, args.format, args.color.style()));
         note("nothing was scanned, because not all policies can be used");
@@ -175,7 +190,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    match runtime.block_on(audit(args, &set, &findings)) {
+    match runtime.block_on(audit(args, &set, findings)) {
         Ok(exit) => Ok(exit),
         Err(Failure::Unusable(problem)) => Err(problem),
         Err(Failure::Service(problem)) => {
@@ -237,7 +252,11 @@ impl Known {
     }
 }
 
-async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<Exit, Failure> {
+async fn audit(
+    args: &Args,
+    set: &PolicySet,
+    mut findings: Vec<Diagnostic>,
+) -> Result<Exit, Failure> {
     let started = Instant::now();
     let (kubeconfig, context) = (args.kubeconfig.as_deref(), args.context.as_deref());
     let connected = patient_client(kubeconfig, context, AGENT).await;
@@ -274,6 +293,7 @@ async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<
     let snapshot = Snapshot::new(&arena, &texts, set);
     let threads = args.concurrency.map_or_else(processors, usize::from);
     let journal = journal(args, &address, set)?.map(Mutex::new);
+    let used = Mutex::default();
     let scan = Scan {
         set,
         plan: &plan,
@@ -285,6 +305,8 @@ async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<
         threads,
         limits: Limits::default(),
         journal: journal.as_ref(),
+        now: args.exceptions.calendar().map(|it| it.now),
+        used: &used,
         give_way: &|| {},
     };
     let mut meter = Meter::new();
@@ -294,9 +316,16 @@ async fn audit(args: &Args, set: &PolicySet, findings: &[Diagnostic]) -> Result<
     if let Some(Err(problem)) = closed.map(|it| it.close(scanned.is_whole())) {
         note(&format!("warning: {problem}"));
     }
+    // What only a part of the cluster needs, or a part that was looked at before, may be needed.
+    let is_all = scanned.is_whole() && args.resume.is_none() && !args.is_partial();
+    if let (true, Some(calendar)) = (is_all, args.exceptions.calendar()) {
+        let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let is_used = |it: &CompiledException| used.contains(&it.exception.full_name());
+        findings.extend(review::unused(set.exceptions(), calendar.now, is_used));
+    }
     let output = Output {
         args,
-        findings,
+        findings: &findings,
         plan: &plan,
         scanned: &scanned,
     };

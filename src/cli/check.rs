@@ -6,7 +6,7 @@
 //! what is printed.
 
 mod cases;
-mod excuses;
+pub(super) mod excuses;
 mod fix;
 mod report;
 

@@ -7,7 +7,7 @@
 //! Requests go first: one object at a time is looked at, on one thread, and none while requests are being
 //! answered, for a while.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
@@ -24,6 +24,7 @@ use crate::audit::served::Discovery;
 use crate::audit::view::{self, Snapshot, Texts, Without, World};
 use crate::audit::write::{WriteError, Writer};
 use crate::cluster::Cluster;
+use crate::cluster::exceptions;
 use crate::cluster::followed::Followed;
 use crate::cluster::lease::Standing;
 use crate::engine::cluster::ClusterView;
@@ -170,6 +171,8 @@ impl Auditor {
             threads: 1,
             limits: LIMITS,
             journal: None,
+            now: exceptions::now(),
+            used: &Mutex::default(),
             give_way: &|| give_way(metrics),
         };
         let scanned = scan.run(&mut |_| {}).await;

@@ -10,11 +10,17 @@ use crate::audit::plan::Only;
 use crate::audit::served::{Discovery, Served};
 use crate::audit::view::{Snapshot, Texts};
 use crate::cel::version::KubernetesVersion;
+use crate::policy::exceptions::settle_reach;
 use crate::sources;
 use crate::text::Source;
 
 fn set(text: &str) -> PolicySet {
-    let (documents, problems) = sources::documents(&[Source::new("p.cel", text)]);
+    set_of(&[Source::new("p.cel", text)])
+}
+
+fn set_of(sources: &[Arc<Source>]) -> PolicySet {
+    let (mut documents, problems) = sources::documents(sources);
+    settle_reach(&mut documents, None);
     assert!(problems.is_empty(), "{problems:?}");
     let version = KubernetesVersion::default();
     PolicySet::build(documents, version, &PolicySet::default(), |_| false).set
@@ -50,23 +56,22 @@ async fn scan(
     answers: Vec<Answer>,
     limits: Limits,
 ) -> (Scanned, Vec<String>) {
-    scan_with(text, discovery, answers, limits, None).await
+    scan_with(&set(text), discovery, answers, limits, None).await
 }
 
 async fn scan_with(
-    text: &str,
+    set: &PolicySet,
     discovery: &Discovery,
     answers: Vec<Answer>,
     limits: Limits,
     journal: Option<&Mutex<Journal>>,
 ) -> (Scanned, Vec<String>) {
-    let set = set(text);
-    let plan = Plan::of(&set, discovery, &Only::default());
+    let plan = Plan::of(set, discovery, &Only::default());
     let (lister, asked) = scripted(answers);
     let (texts, arena) = (Texts::default(), bumpalo::Bump::new());
-    let snapshot = Snapshot::new(&arena, &texts, &set);
+    let snapshot = Snapshot::new(&arena, &texts, set);
     let scan = Scan {
-        set: &set,
+        set,
         plan: &plan,
         world: &snapshot,
         resources: Resources::built_in(),
@@ -76,6 +81,8 @@ async fn scan_with(
         threads: 2,
         limits,
         journal,
+        now: crate::cluster::exceptions::now(),
+        used: &Mutex::default(),
         give_way: &|| {},
     };
     let scanned = scan.run(&mut |_| {}).await;
@@ -223,6 +230,34 @@ async fn a_kind_that_cannot_be_listed_is_a_problem_and_one_that_is_gone_is_none(
         .await;
         assert_eq!(scanned.problems.len(), problems, "{code}");
         assert_eq!(scanned.is_whole(), problems == 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_exception_excuses_is_not_found_while_it_lasts() {
+    for (expires, expected) in [("2999-12-31", 1), ("2020-01-01", 2)] {
+        let exception = format!(
+            "apiVersion: portcullis.dev/v1alpha1\nkind: PolicyException\nmetadata: {{name: known}}\nspec: \
+             {{policies: [names], match: {{names: [bad-1]}}, reason: old, owner: team, expires: {expires}}}\n"
+        );
+        let sources = [
+            Source::new("p.cel", NAMES),
+            Source::new("e.yaml", exception),
+        ];
+        let (scanned, _) = scan_with(
+            &set_of(&sources),
+            &discovery("configmaps", "ConfigMap"),
+            vec![(200, vec![], list(&["bad-1", "bad-2"], ""))],
+            Limits::default(),
+            None,
+        )
+        .await;
+        let found = subjects(&scanned);
+        assert_eq!(found.len(), expected, "{expires}: {found:?}");
+        assert!(
+            found.contains(&"ConfigMap shop/bad-2".to_owned()),
+            "{found:?}"
+        );
     }
 }
 

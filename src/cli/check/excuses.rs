@@ -9,7 +9,7 @@ use crate::policy::exceptions::review::{self, Calendar};
 use crate::policy::set::PolicySet;
 
 /// Says which exceptions have ended or soon will, and which name no policy.
-pub(super) fn findings(set: &PolicySet, calendar: Option<Calendar>) -> Vec<Diagnostic> {
+pub(in crate::cli) fn findings(set: &PolicySet, calendar: Option<Calendar>) -> Vec<Diagnostic> {
     let expiring = calendar.map(|calendar| review::expiring(set.exceptions(), calendar));
     let mut findings = expiring.unwrap_or_default();
     findings.extend(review::unknown_policies(set.exceptions(), set.policies()));

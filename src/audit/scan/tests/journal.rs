@@ -16,7 +16,7 @@ fn opened(path: &Path, text: &str) -> Result<Journal, JournalError> {
 async fn scan_on(path: &Path, answers: Vec<Answer>) -> (Scanned, Vec<String>) {
     let journal = Mutex::new(opened(path, NAMES).unwrap());
     let (scanned, asked) = scan_with(
-        NAMES,
+        &set(NAMES),
         &discovery("configmaps", "ConfigMap"),
         answers,
         Limits::default(),
