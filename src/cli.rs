@@ -12,7 +12,6 @@ pub mod export;
 pub mod lint;
 pub mod manifests;
 pub mod new;
-mod parallel;
 pub mod serve;
 pub mod test;
 

@@ -30,6 +30,9 @@ pub mod suite;
 pub mod lint;
 
 #[cfg(feature = "shell")]
+mod parallel;
+
+#[cfg(feature = "shell")]
 pub mod telemetry;
 
 #[cfg(feature = "shell")]

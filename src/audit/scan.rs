@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,7 @@ use crate::engine::observer::{Held, Observer, Unwatched};
 use crate::engine::verdict::Verdict;
 use crate::engine::{self, Options, Select};
 use crate::manifest::Key;
+use crate::parallel;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
@@ -331,7 +331,7 @@ impl Scan<'_> {
             (self.give_way)();
             self.object(item, listing, kind)
         };
-        for found in map(&items, self.threads, &one) {
+        for found in parallel::map(&items, self.threads, one) {
             part.objects += 1;
             match found {
                 Some(found) => found.into_iter().for_each(|it| part.findings.add(it)),
@@ -585,41 +585,6 @@ impl IsExpired for Expiry {
     fn is_expired(&self) -> bool {
         Instant::now() >= self.0
     }
-}
-
-/// How many objects a thread takes at once.
-const BLOCK: usize = 16;
-
-/// Returns what `work` gives for each item, in their order, done on so many threads.
-fn map<T: Sync, R: Send>(items: &[T], threads: usize, work: &(dyn Fn(&T) -> R + Sync)) -> Vec<R> {
-    let threads = threads.min(items.len().div_ceil(BLOCK));
-    if threads <= 1 {
-        return items.iter().map(work).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(block) = items.chunks(BLOCK).nth(at) else {
-                return done;
-            };
-            done.push((at, block.iter().map(work).collect::<Vec<R>>()));
-        }
-    };
-    let mut blocks = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        let done = workers.into_iter().flat_map(|worker| match worker.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        done.collect::<Vec<_>>()
-    });
-    blocks.sort_by_key(|(at, _)| *at);
-    blocks
-        .into_iter()
-        .flat_map(|(_, results)| results)
-        .collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
@@ -34,6 +33,7 @@ use crate::schema::Schemas;
 use crate::serve::config;
 use crate::sources;
 use crate::text::nearest;
+use crate::webhook::limits::cores;
 
 /// What the API server is told.
 const AGENT: &str = concat!("portcullis-audit/", env!("CARGO_PKG_VERSION"));
@@ -291,7 +291,7 @@ async fn audit(
     }
     let arena = Bump::new();
     let snapshot = Snapshot::new(&arena, &texts, set);
-    let threads = args.concurrency.map_or_else(processors, usize::from);
+    let threads = args.concurrency.map_or_else(cores, usize::from);
     let journal = journal(args, &address, set)?.map(Mutex::new);
     let used = Mutex::default();
     let scan = Scan {
@@ -375,10 +375,6 @@ async fn read(lister: &Lister, known: &Known, set: &PolicySet) -> Result<Texts, 
         ))),
         None => Ok(texts),
     }
-}
-
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn no_reports(address: &str) -> String {

@@ -17,7 +17,7 @@ use std::time::Instant;
 use bumpalo::Bump;
 use clap::ValueEnum;
 
-use super::{Colour, Exit, note, parallel};
+use super::{Colour, Exit, note};
 use super::{ExceptionArgs, OverrideArgs, PolicyArgs, VersionArgs};
 use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::Operation;
@@ -33,10 +33,12 @@ use crate::manifest::neighbours::Neighbours;
 use crate::manifest::point::{self, Reads};
 use crate::manifest::request::{self, Change, Circumstances};
 use crate::manifest::{self, Manifest, finding};
+use crate::parallel;
 use crate::policy::set::PolicySet;
 use crate::sources::{self, files};
 use crate::suite::run::mention;
 use crate::text::{Source, Span, yaml};
+use crate::webhook::limits::cores;
 use report::{AllChecked, Checked, Guess};
 
 /// Check manifests as if each object were created (or updated, or deleted)
@@ -300,7 +302,9 @@ impl Input {
 
     fn check(&self, args: &Args, set: &PolicySet, resources: &Resources) -> AllChecked {
         self.with_each(args, (set, resources), |against, asked| AllChecked {
-            objects: parallel::map(asked, |(change, request)| against.check(change, request)),
+            objects: parallel::map(asked, cores(), |(change, request)| {
+                against.check(change, request)
+            }),
             cluster: (!args.cluster_objects.is_empty()).then(|| against.audit()),
         })
     }
@@ -318,9 +322,12 @@ impl Input {
         };
         let make = |change: &Change<'_>| request::request(*change, &circumstances, resources);
         let changes = self.changes(args);
-        let requests = parallel::map(&changes, make);
+        let requests = parallel::map(&changes, cores(), make);
         let around = request::all(&self.around, Operation::Create);
-        let around: Vec<_> = parallel::map(&around, make).into_iter().flatten().collect();
+        let around: Vec<_> = parallel::map(&around, cores(), make)
+            .into_iter()
+            .flatten()
+            .collect();
         let arena = Bump::new();
         let neighbours = neighbours(&arena, &around, &requests);
         let reads = Reads::new(set);
@@ -515,7 +522,7 @@ fn take_manifests(texts: &[(PathBuf, Arc<Source>)]) -> (Vec<Manifest>, Vec<Diagn
     let parts: Vec<_> = parts.collect();
     let read_part = |(source, part): &(&Arc<Source>, Span)| manifest::read_part(source, *part);
     let (mut manifests, mut problems) = (Vec::new(), Vec::new());
-    for (read, findings) in parallel::map(&parts, read_part) {
+    for (read, findings) in parallel::map(&parts, cores(), read_part) {
         manifests.extend(read);
         problems.extend(findings);
     }

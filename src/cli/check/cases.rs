@@ -20,7 +20,7 @@ use crate::admission::review::{self, AdmissionRequest};
 use crate::admission::{decode, defaults};
 use crate::cel::value::access::Authorize;
 use crate::cel::version::{KubernetesVersion, UnknownVersion};
-use crate::cli::{Exit, note, parallel};
+use crate::cli::{Exit, note};
 use crate::diagnostics::Diagnostic;
 use crate::engine::authorizer::Rules;
 use crate::engine::cluster::Objects;
@@ -28,12 +28,14 @@ use crate::engine::mutating::{self, Defaults, Mutating, Refusal};
 use crate::engine::respond::{self, Mode};
 use crate::engine::verdict::{Decision, Verdict};
 use crate::engine::{self, EngineError, Options};
+use crate::parallel;
 use crate::policy::model::{Documents, ValidationAction};
 use crate::policy::read;
 use crate::policy::set::PolicySet;
 use crate::schema::{SchemaError, Schemas};
 use crate::sources::files;
 use crate::text::Source;
+use crate::webhook::limits::cores;
 
 /// Answers the cases on standard input, in their order.
 pub(super) fn run() -> Exit {
@@ -49,7 +51,7 @@ pub(super) fn run() -> Exit {
         .lines()
         .filter(|line| !line.trim().is_empty())
         .collect();
-    let answers = parallel::map(&lines, |line| answer(line));
+    let answers = parallel::map(&lines, cores(), |line| answer(line));
     let is_unusable = answers.iter().any(|answer| answer.get("error").is_some());
     let is_denied = answers
         .iter()

@@ -14,16 +14,18 @@ use super::report::{AllChecked, Checked};
 use super::{Against, Input, files, is_crd, take_manifests};
 use crate::admission::resources::Resources;
 use crate::admission::synthesize::OwnedRequest;
-use crate::cli::{Colour, note, parallel};
+use crate::cli::{Colour, note};
 use crate::diagnostics::{Diagnostic, Format};
 use crate::engine::mutating::{self, Defaults, Mutated, Mutating, Refusal};
 use crate::manifest::request::{self, Change};
 use crate::manifest::{Manifest, finding, point, rewrite, written};
+use crate::parallel;
 use crate::policy::model::PolicyKind;
 use crate::policy::overrides::{Mutations, Overrides};
 use crate::policy::set::PolicySet;
 use crate::schema::{SchemaError, Schemas};
 use crate::text::{Source, nearest};
+use crate::webhook::limits::cores;
 
 /// Stands for every mutation.
 const ALL: &str = "all";
@@ -152,7 +154,7 @@ pub(super) fn fix(
     let outcomes = match set.mutating().is_empty() {
         true => Vec::new(),
         false => input.with_each(args, (set, resources), |against, asked| {
-            parallel::map(asked, |(change, request)| {
+            parallel::map(asked, cores(), |(change, request)| {
                 against.mutated(change, request, &schemas)
             })
         }),

@@ -1,4 +1,4 @@
-//! Work over many items on all processors, with the results in order.
+//! Work over many items on several threads, with the results in order.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,9 +8,13 @@ use std::thread;
 /// that taking one costs nothing.
 const BLOCKS_PER_THREAD: usize = 16;
 
-/// Returns what `work` gives for each item, in the order of the items.
-pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+/// Returns what `work` gives for each item, in the order of the items, done on so many threads.
+pub(crate) fn map<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let threads = threads.max(1);
     let block = items.len().div_ceil(threads * BLOCKS_PER_THREAD).max(1);
     if threads == 1 || items.len() <= 1 {
         return items.iter().map(work).collect();
@@ -49,7 +53,10 @@ mod tests {
         for count in [0_usize, 1, 2, 31, 1000] {
             let items: Vec<usize> = (0..count).collect();
             let doubled: Vec<usize> = items.iter().map(|item| item * 2).collect();
-            assert_eq!(map(&items, |item| item * 2), doubled, "{count} items");
+            for threads in [0, 1, 2, 7] {
+                let found = map(&items, threads, |item| item * 2);
+                assert_eq!(found, doubled, "{count} items, {threads} threads");
+            }
         }
     }
 }
