@@ -100,6 +100,8 @@ struct Known<'k> {
     authorizer: Option<&'k dyn Authorize>,
     /// The custom kinds; none are known without a cluster.
     definitions: Option<&'k Definitions>,
+    /// Whether something was asked for that is not known.
+    lack: &'k dyn Fn() -> Option<Lack>,
 }
 
 /// What was loaded at one time.
@@ -332,6 +334,7 @@ impl Policies {
                 cluster: &Objects::default(),
                 authorizer: None,
                 definitions: None,
+                lack: &|| None,
             };
             return self.decide(&loaded, asked, deadline, (known, trace));
         };
@@ -344,16 +347,13 @@ impl Policies {
             cluster: &view,
             authorizer: Some(&cluster.asker(&request, deadline)),
             definitions: definitions.as_deref(),
+            lack: &|| view.lacks(),
         };
-        let decided = self.decide(&loaded, asked, deadline, (known, trace));
-        // What was decided without what is not known may be wrong either way.
-        match view.lacks() {
-            Some(lack) => Err(unknown(lack)),
-            None => decided,
-        }
+        self.decide(&loaded, asked, deadline, (known, trace))
     }
 
-    /// Decides a request by what is known of the cluster.
+    /// Decides a request by what is known of the cluster. What was decided without what is not known may
+    /// be wrong either way: it is not answered, counted or logged.
     fn decide(
         &self,
         loaded: &Loaded,
@@ -382,6 +382,11 @@ impl Policies {
             has_mode_audit: self.mode.is_audit(),
             since: None,
             found: Vec::new(),
+            passed: Vec::new(),
+        };
+        let is_known = || match (known.lack)() {
+            Some(lack) => Err(unknown(lack)),
+            None => Ok(()),
         };
         if endpoint.phase == Phase::Mutate {
             let schemas = || match known.definitions {
@@ -396,6 +401,7 @@ impl Policies {
             };
             let mutated =
                 mutating::mutate_observed(&loaded.set, request, options, how, &mut recorder);
+            is_known()?;
             let mutated = mutated.map_err(|error| unusable(&error))?;
             recorder.finish(&mutated.verdict.excused);
             self.uses.count(&mutated.verdict);
@@ -407,6 +413,7 @@ impl Policies {
             return Ok(told(trace, &response));
         }
         let verdict = engine::validate_observed(&loaded.set, request, options, &mut recorder);
+        is_known()?;
         let verdict = verdict.map_err(|error| unusable(&error))?;
         recorder.finish(&verdict.excused);
         if verdict.matched == 0 {

@@ -30,8 +30,10 @@ pub struct Recorder<'r> {
     pub has_mode_audit: bool,
     /// When the last policy ended, or the first began.
     pub since: Option<Instant>,
-    /// What policies have found, until it is known what is excused.
+    /// What policies have found, until it is known what is excused, and whether anything is answered.
     pub found: Vec<Found<'r>>,
+    /// Those that have found nothing, and how long that took.
+    pub passed: Vec<(&'r Check, Duration)>,
 }
 
 /// What a policy has found with a binding.
@@ -81,7 +83,7 @@ impl Observer for Recorder<'_> {
                 },
             });
         } else if let (true, Some(check)) = (done.applied, check) {
-            check.observe(Action::Allow, None, elapsed);
+            self.passed.push((check, elapsed));
         }
         if let Some(trace) = &mut self.trace {
             let main = main_action(&done);
@@ -103,8 +105,12 @@ impl Observer for Recorder<'_> {
 }
 
 impl Recorder<'_> {
-    /// Counts and logs what was found, now that it is known what is excused.
+    /// Counts and logs what was found, now that it is known what is excused. Of a review that is not
+    /// answered by what was found, nothing is to be told: then it is dropped.
     pub fn finish(self, excused: &[Excused]) {
+        for (check, elapsed) in &self.passed {
+            check.observe(Action::Allow, None, *elapsed);
+        }
         let excuse = |policy: &Arc<CompiledPolicy>| {
             let mut excused = excused.iter();
             let excuse = excused.find(|it| Arc::ptr_eq(&it.policy, policy));

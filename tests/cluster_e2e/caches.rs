@@ -109,6 +109,7 @@ async fn what_does_not_fit_is_refused_to_who_needs_it_and_to_nobody_else() {
     let program = launch
         .args(["--kubeconfig", kubeconfig.to_str().unwrap()])
         .args(["--config", "limits.yaml"])
+        .args(["--decision-log", "decisions.jsonl"])
         .start()
         .await;
     let world = World {
@@ -128,6 +129,19 @@ async fn what_does_not_fit_is_refused_to_who_needs_it_and_to_nobody_else() {
     world.until(ONE, "limits.cache").await;
     let known = page(&world).await;
     assert!(of_maps(&known, "cache_excess") == 1.0, "{known}");
+    // What was answered is that it is not known: nothing was admitted or denied.
+    assert!(
+        known.contains("endpoint=\"validate\",code=\"5xx\""),
+        "{known}"
+    );
+    let counted: Vec<&str> = known
+        .lines()
+        .filter(|it| it.contains("policy=\"accounts\"") && it.contains("enforcement_action="))
+        .filter(|it| !it.ends_with(" 0") && !it.ends_with(" 0.0"))
+        .collect();
+    assert!(counted.is_empty(), "{counted:?}");
+    let log = world.program.folder().join("decisions.jsonl");
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
     assert!(of_maps(&known, "cache_synced") == 0.0, "{known}");
     assert!(
         known.contains("portcullis_cache_limit_bytes 40960.0"),
@@ -137,5 +151,10 @@ async fn what_does_not_fit_is_refused_to_who_needs_it_and_to_nobody_else() {
     let text = reading("cluster.list('v1', 'ConfigMap', request.namespace).size() > 0");
     std::fs::write(world.program.policy("accounts.cel"), text).unwrap();
     world.until(ONE, "").await;
+    let known = page(&world).await;
+    let admitted = |line: &str| {
+        line.contains("policy=\"accounts\"") && line.contains("enforcement_action=\"allow\"")
+    };
+    assert!(known.lines().any(admitted), "{known}");
     world.program.stop().await;
 }
