@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Exit, OverrideArgs, VersionArgs};
 use crate::diagnostics::Diagnostic;
 use crate::policy::export;
-use crate::policy::model::{Documents, PolicyKind};
+use crate::policy::model::{Binding, Documents, Policy, PolicyKind};
 use crate::policy::set::PolicySet;
 use crate::sources;
 
@@ -75,6 +75,13 @@ fn export_all(documents: &Documents, args: &Args, problems: &mut Vec<Diagnostic>
             );
             continue;
         }
+        let bindings = documents.bindings.iter();
+        let bound = bindings.filter(|it| it.kind == policy.kind && it.policy_name == policy.name);
+        let bound: Vec<&Binding> = bound.collect();
+        if let Some(problem) = trial(policy, &bound) {
+            problems.push(problem);
+            continue;
+        }
         match export::policy(policy, version) {
             Ok(document) => exported.push(document),
             Err(prevented) => {
@@ -82,8 +89,7 @@ fn export_all(documents: &Documents, args: &Args, problems: &mut Vec<Diagnostic>
                 continue;
             }
         }
-        let bindings = documents.bindings.iter();
-        let bound = bindings.filter(|it| it.kind == policy.kind && it.policy_name == policy.name);
+        let bound = bound.into_iter();
         exported.extend(bound.map(|binding| export::binding(binding, version)));
     }
     problems.extend(documents.exceptions.iter().map(|exception| {
@@ -93,4 +99,20 @@ fn export_all(documents: &Documents, args: &Args, problems: &mut Vec<Diagnostic>
             .help("Kubernetes' own policies have none: what it excuses would be rejected")
     }));
     exported
+}
+
+/// Says that a mutation is on trial. A MutatingAdmissionPolicyBinding has no `validationActions`
+/// (kubernetes `pkg/apis/admissionregistration/types.go`): whatever is bound is carried out.
+fn trial(policy: &Policy, bound: &[&Binding]) -> Option<Diagnostic> {
+    let is_on_trial = policy.kind == PolicyKind::Mutating && bound.iter().any(|it| it.is_audited());
+    is_on_trial.then(|| {
+        let message = format!(
+            "the mutation of `{}` is on trial, and Kubernetes has no trial of mutations: its binding would \
+             carry it out",
+            policy.name
+        );
+        Diagnostic::error("export/trial", message)
+            .at(&policy.origin.source, policy.origin.span)
+            .help("export it without `action: audit`, or leave it to Portcullis")
+    })
 }

@@ -143,3 +143,51 @@ fn tests_of_what_is_exported(path: &Path, exported: &str) -> String {
     tests["policies"] = json!([exported]);
     tests.to_string()
 }
+
+const SCALED: &str = "// ---
+// name: scaled
+// match: {resources: [apps/v1/deployments]}
+// mutate: true
+// ---
+
+// @patch
+object.spec.replicas < 3 ? [JSONPatch{op: 'add', path: '/spec/replicas', value: 3}] : []
+";
+
+#[test]
+fn a_mutation_on_trial_is_refused_because_its_binding_would_make_it() {
+    let trial = SCALED.replace("// mutate: true", "// mutate: true\n// action: audit");
+    let config = "overrides: {scaled: {action: audit}}\n";
+    let folder = Folder::with(&[
+        ("trial.cel", &trial.replace("name: scaled", "name: trial")),
+        ("scaled.cel", SCALED),
+        ("replicas.cel", POLICY),
+        ("config.yaml", config),
+    ]);
+    for (line, name) in [
+        ("export trial.cel replicas.cel", "trial"),
+        (
+            "export scaled.cel replicas.cel --config config.yaml",
+            "scaled",
+        ),
+    ] {
+        let output = folder.run(line);
+        assert_eq!(output.code, Some(2), "{line}: {output:?}");
+        let problem = format!(
+            "error[export/trial]: the mutation of `{name}` is on trial, and Kubernetes has no trial of mutations"
+        );
+        assert!(output.err.contains(&problem), "{line}: {output:?}");
+        // The others are printed.
+        assert!(!output.out.contains("Mutating"), "{line}: {output:?}");
+        assert!(
+            output.out.contains("ValidatingAdmissionPolicyBinding"),
+            "{line}: {output:?}"
+        );
+    }
+    let output = folder.run("export scaled.cel");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(
+        output.out.contains("MutatingAdmissionPolicyBinding"),
+        "{output:?}"
+    );
+}

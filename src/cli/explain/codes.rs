@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 37] = [
+pub(super) const CODES: [(&str, &str); 38] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -81,6 +81,10 @@ pub(super) const CODES: [(&str, &str); 37] = [
     (
         "export/scope",
         "A policy without a request (`scope: cluster`) cannot be one of Kubernetes'.",
+    ),
+    (
+        "export/trial",
+        "A mutation on trial (`action: audit`) is not exported: Kubernetes would carry it out.",
     ),
     (
         "export/version",
