@@ -60,6 +60,34 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The object it is about, as `Deployment meshery/meshery`, for findings about manifests.
     pub subject: Option<String>,
+    /// What excuses it, if something does: then it has no consequence.
+    pub excuse: Option<Box<Excuse>>,
+}
+
+/// Why a finding is of no consequence, as the PolicyException says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Excuse {
+    /// The full name of the exception.
+    pub exception: String,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Where it was agreed upon.
+    pub ticket: Option<String>,
+    /// When it ends, as it is written.
+    pub expires: Option<String>,
+}
+
+/// By which exception, until when, why and at whose responsibility, in one line.
+impl fmt::Display for Excuse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "excused by `{}`", self.exception)?;
+        if let Some(expires) = &self.expires {
+            write!(formatter, " until {expires}")?;
+        }
+        write!(formatter, ": {} ({})", self.reason, self.owner)
+    }
 }
 
 /// A place in a source, with a few words about it.
@@ -114,6 +142,7 @@ impl Diagnostic {
             labels: Vec::new(),
             help: None,
             subject: None,
+            excuse: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Diagnostic;
+use super::{Diagnostic, Excuse};
 
 /// Prints an array with one object a finding; what is unknown is `null`.
 ///
@@ -22,10 +22,21 @@ fn object(finding: &Diagnostic) -> Value {
         "message": finding.message,
         "help": finding.help,
         "subject": finding.subject,
+        "excused": finding.excuse.as_deref().map(excuse),
         "file": label.map(|label| label.source.name()),
         "line": start.map(|position| position.line),
         "column": start.map(|position| position.column),
         "endLine": end.map(|position| position.line),
         "endColumn": end.map(|position| position.column),
+    })
+}
+
+fn excuse(excuse: &Excuse) -> Value {
+    json!({
+        "exception": excuse.exception,
+        "reason": excuse.reason,
+        "owner": excuse.owner,
+        "ticket": excuse.ticket,
+        "expires": excuse.expires,
     })
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::{Diagnostic, Severity};
+use super::{Diagnostic, Excuse, Severity};
 
 /// Cases that belong together.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +89,8 @@ pub fn render(suites: &[TestSuite]) -> String {
 
 /// Prints findings: a case for every object, or for the file if the finding names none.
 ///
-/// Errors fail a case; warnings and notes are its output.
+/// Errors fail a case; one without, of which something is excused, is skipped; warnings and notes are its
+/// output.
 pub(super) fn findings(findings: &[&Diagnostic]) -> String {
     let mut order = Vec::new();
     let mut findings_by_case = BTreeMap::<_, Vec<&Diagnostic>>::new();
@@ -145,10 +146,23 @@ pub fn problems(findings: &[Diagnostic]) -> TestSuite {
     }
 }
 
+/// Returns how a case without errors ended: it was skipped if something about it is excused.
+pub fn without_errors<'d>(findings: impl IntoIterator<Item = &'d Diagnostic>) -> Outcome {
+    let excuses = findings.into_iter().filter_map(|it| it.excuse.as_deref());
+    let mut reasons: Vec<String> = excuses.map(Excuse::to_string).collect();
+    reasons.dedup();
+    match reasons.is_empty() {
+        true => Outcome::Passed,
+        false => Outcome::Skipped {
+            reason: reasons.join("; "),
+        },
+    }
+}
+
 fn case(findings: &[&Diagnostic]) -> TestCase {
     let is_error = |finding: &&&Diagnostic| finding.severity == Severity::Error;
     let outcome = match findings.iter().find(is_error) {
-        None => Outcome::Passed,
+        None => without_errors(findings.iter().copied()),
         Some(first) => Outcome::Failed {
             kind: first.code.clone(),
             message: first.message.clone(),

@@ -2,12 +2,16 @@
 //!
 //! Specification: OASIS `sarif-v2.1.0-os`. Fingerprints depend on the text of the line and not on
 //! its number, so that a finding stays the same one when lines are added above it.
+//!
+//! What an exception excuses is a result with a suppression (section 3.35). Its level stays `note`: GitHub's
+//! code scanning passes over suppressions (github/codeql-action issue 1230), and of an error it would make
+//! an alert that fails the check of what is excused.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Diagnostic, Label};
+use super::{Diagnostic, Excuse, Label};
 use crate::text::Span;
 
 /// Name of the fingerprint; the number changes when what is hashed does.
@@ -27,12 +31,24 @@ pub(super) fn render(findings: &[&Diagnostic]) -> String {
     }
     let rules = rule_by_code.keys().map(|code| json!({ "id": code }));
     let rules = rules.collect::<Value>();
+    // "SHALL be either all null or all non-null" in a run (section 3.27.23).
+    let has_suppressions = findings.iter().any(|finding| finding.excuse.is_some());
     let mut seen_by_hash = BTreeMap::new();
     let results = findings.iter().map(|finding| {
         let seen = seen_by_hash.entry(hash(finding)).or_insert(0_usize);
         *seen += 1;
         let rule = rule_by_code.get(finding.code.as_str());
-        result(finding, rule.copied(), *seen)
+        let mut result = result(finding, rule.copied(), *seen);
+        if has_suppressions {
+            let suppressions: Vec<Value> = finding
+                .excuse
+                .as_deref()
+                .map(suppression)
+                .into_iter()
+                .collect();
+            result.insert("suppressions".to_owned(), suppressions.into());
+        }
+        Value::Object(result)
     });
     let results = results.collect::<Value>();
     let log = json!({
@@ -51,7 +67,25 @@ pub(super) fn render(findings: &[&Diagnostic]) -> String {
     format!("{log:#}\n")
 }
 
-fn result(finding: &Diagnostic, rule: Option<usize>, occurrence: usize) -> Value {
+fn suppression(excuse: &Excuse) -> Value {
+    let mut properties = object(json!({
+        "exception": excuse.exception,
+        "owner": excuse.owner,
+    }));
+    for (key, value) in [("ticket", &excuse.ticket), ("expires", &excuse.expires)] {
+        if let Some(value) = value {
+            properties.insert(key.to_owned(), value.as_str().into());
+        }
+    }
+    json!({
+        "kind": "external",
+        "status": "accepted",
+        "justification": excuse.reason,
+        "properties": properties,
+    })
+}
+
+fn result(finding: &Diagnostic, rule: Option<usize>, occurrence: usize) -> Map<String, Value> {
     let text = match &finding.help {
         Some(help) => format!("{}\nhelp: {help}", finding.message),
         None => finding.message.clone(),
@@ -86,7 +120,7 @@ fn result(finding: &Diagnostic, rule: Option<usize>, occurrence: usize) -> Value
         "partialFingerprints".to_owned(),
         json!({ FINGERPRINT: fingerprint }),
     );
-    Value::Object(fields)
+    fields
 }
 
 fn location(label: &Label) -> Map<String, Value> {

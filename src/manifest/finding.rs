@@ -2,9 +2,10 @@
 
 use super::Manifest;
 use super::point::{self, Reads};
-use crate::diagnostics::{Diagnostic, Severity};
+use crate::diagnostics::{Diagnostic, Excuse, Severity};
 use crate::engine::respond::Mode;
 use crate::engine::verdict::{Decision, Outcome, Verdict};
+use crate::policy::exceptions::PolicyException;
 use crate::policy::model::ValidationAction;
 
 /// Returns a finding for each violation and error of a verdict, in its order.
@@ -23,8 +24,8 @@ pub fn findings(
     verdict.decisions.iter().map(finding).collect()
 }
 
-/// Returns a note for each violation and error that an exception has taken back, and a warning for each
-/// exception that could not be applied.
+/// Returns a note for each violation and error that an exception has taken back, and for each mutation that
+/// is not made for one; and a warning for each exception that could not be applied.
 pub fn excused(
     manifest: &Manifest,
     namespace: &str,
@@ -34,19 +35,29 @@ pub fn excused(
     let mut found = Vec::new();
     for excused in &verdict.excused {
         let exception = &excused.exception.exception;
-        let expires = exception.expires.as_ref();
-        let until = expires.map(|(expires, _)| format!(" until {expires}"));
+        let excuse = excuse(exception);
+        let until = excuse.expires.as_ref().map(|it| format!(" until {it}"));
         let by = format!(
             "excused by `{}`{}",
-            exception.full_name(),
+            excuse.exception,
             until.unwrap_or_default()
         );
-        found.extend(excused.decisions.iter().map(|decision| {
-            let finding = finding(manifest, decision, Mode::Enforce, reads);
+        // A mutation that is excused is not even tried.
+        let not_made = excused.decisions.is_empty().then(|| {
+            let policy = &excused.policy.policy;
+            Diagnostic::note(&policy.name, "it is not changed")
+                .at(&manifest.source, point::title(manifest))
+                .at(&policy.origin.source, policy.origin.span)
+                .labelled("the policy")
+        });
+        let violations = excused.decisions.iter();
+        let violations = violations.map(|it| finding(manifest, it, Mode::Enforce, reads));
+        found.extend(violations.chain(not_made).map(|finding| {
             Diagnostic {
                 severity: Severity::Note,
-                message: format!("{} ({by})", decision.message),
+                message: format!("{} ({by})", finding.message),
                 help: Some(format!("{} ({})", exception.reason, exception.owner)),
+                excuse: Some(Box::new(excuse.clone())),
                 ..finding
             }
             .at(&exception.origin.source, exception.origin.span)
@@ -64,6 +75,18 @@ pub fn excused(
             .about(manifest.subject(namespace))
     }));
     found
+}
+
+/// Returns what an exception says, for a finding that it excuses.
+pub fn excuse(exception: &PolicyException) -> Excuse {
+    let expires = exception.expires.as_ref();
+    Excuse {
+        exception: exception.full_name(),
+        reason: exception.reason.clone(),
+        owner: exception.owner.clone(),
+        ticket: exception.ticket.clone(),
+        expires: expires.map(|(expires, _)| expires.to_string()),
+    }
 }
 
 /// What findings about the cluster as a whole are about.

@@ -1,5 +1,7 @@
 //! PolicyExceptions in `check`, `lint`, `test` and `explain`.
 
+use serde_json::{Value, json};
+
 use super::{Folder, REPLICAS, deployment};
 
 const EXCEPTION: &str = "apiVersion: portcullis.dev/v1alpha1
@@ -247,4 +249,50 @@ fn a_policy_is_explained_with_who_is_excused() {
     assert!(output.out.contains(expected), "{output:?}");
     let code = folder.run("explain exception/unused");
     assert!(code.out.contains("was not needed"), "{code:?}");
+}
+
+#[test]
+fn what_is_excused_is_suppressed_in_sarif_and_skipped_in_junit() {
+    let folder = folder(&EXCEPTION.replace("owner:", "ticket: OPS-7\n  owner:"));
+    folder.write("other.yaml", deployment("other", 1).as_bytes());
+    let run = |format: &str| {
+        folder.run(&format!(
+            "check d.yaml other.yaml --policies p --exceptions e {JUNE} --format {format}"
+        ))
+    };
+    let log: Value = serde_json::from_str(&run("sarif").out).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let suppressed: Vec<_> = results
+        .iter()
+        .map(|it| (&it["level"], &it["suppressions"]))
+        .collect();
+    let suppression = json!([{
+        "kind": "external", "status": "accepted", "justification": "it cannot be scaled",
+        "properties": {
+            "exception": "legacy", "owner": "team-web", "ticket": "OPS-7", "expires": "2026-12-31",
+        },
+    }]);
+    // Every result of a run says whether it is suppressed, if one does.
+    assert_eq!(
+        suppressed,
+        [
+            (&json!("note"), &suppression),
+            (&json!("error"), &json!([]))
+        ]
+    );
+
+    let found: Value = serde_json::from_str(&run("json").out).unwrap();
+    assert_eq!(found[0]["excused"]["ticket"], "OPS-7");
+    assert_eq!(found[1]["excused"], Value::Null);
+
+    let cases = run("junit").out;
+    let skipped = "<skipped message=\"excused by `legacy` until 2026-12-31: it cannot be scaled (team-web)\"/>";
+    assert!(cases.contains(skipped), "{cases}");
+    assert!(
+        cases.contains("tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"1\""),
+        "{cases}"
+    );
+    // Without exceptions nothing is said of suppressions.
+    let output = folder.run("check d.yaml --policies p --format sarif");
+    assert!(!output.out.contains("suppressions"), "{output:?}");
 }

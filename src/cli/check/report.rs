@@ -109,7 +109,7 @@ fn case(object: &Checked) -> TestCase {
         .cloned()
         .partition(Diagnostic::is_error);
     let outcome = match errors.first() {
-        None => junit::Outcome::Passed,
+        None => junit::without_errors(&others),
         Some(first) => {
             let kind = first.code.clone();
             let message = first.message.clone();
