@@ -26,7 +26,7 @@ use crate::audit::write::Writer;
 use crate::cluster::connect::{described, patient_client};
 use crate::cluster::definitions;
 use crate::diagnostics::{Diagnostic, Format, render};
-use crate::policy::exceptions::{CompiledException, review};
+use crate::policy::exceptions::review;
 use crate::policy::model::PolicyScope;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
@@ -320,8 +320,9 @@ async fn audit(
     let is_all = scanned.is_whole() && args.resume.is_none() && !args.is_partial();
     if let (true, Some(calendar)) = (is_all, args.exceptions.calendar()) {
         let used = used.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let is_used = |it: &CompiledException| used.contains(&it.exception.full_name());
-        findings.extend(review::unused(set.exceptions(), calendar.now, is_used));
+        let mut run = excuses::run(set, true);
+        run.retain(|name| !plan.left_out.iter().any(|it| it.policy == *name));
+        findings.extend(review::unused(set, calendar.now, &run, &used));
     }
     let output = Output {
         args,

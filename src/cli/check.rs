@@ -121,7 +121,7 @@ pub struct Args {
     #[command(flatten)]
     fixing: fix::FixArgs,
 
-    /// Answer whole cases from standard input, one a line, with their own policies
+    /// Answer whole cases from standard input, one a line, with their own policies and exceptions
     #[arg(long, exclusive = true)]
     jsonl: bool,
 
@@ -195,11 +195,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut checked = input.check(args, &set, &resources);
     let is_unreadable = is_unusable || checked.iter().any(|it| it.unusable);
     if let Some(fixed) = &fixed {
-        fixed.add_refusals(&mut checked.objects);
+        fixed.add_findings(&mut checked.objects);
     }
-    // What excuses mutations was needed when the objects were changed.
-    if !is_unreadable && !is_fixing {
-        findings.extend(excuses::unused(&set, calendar, &checked));
+    if !is_unreadable {
+        findings.extend(excuses::unused(&set, calendar, &checked, is_fixing));
     }
     print(&findings, &checked);
     for line in report::guesses(&checked.objects) {

@@ -11,13 +11,14 @@ mod tests;
 
 use std::path::PathBuf;
 
-use super::{Exit, OverrideArgs, PolicyArgs, note};
+use super::{ExceptionArgs, Exit, OverrideArgs, PolicyArgs, note};
 use crate::cel::version::KubernetesVersion;
 
 /// Explain a policy, a mutation, the code of a finding, or a function of the expression language
 ///
 /// Exits with 2 if there is no such function, code or policy.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("exceptions", |it| it.conflicts_with_all(["function", "functions"])))]
 #[command(after_help = "\
 Examples:
   portcullis explain meshery-replicas
@@ -35,17 +36,16 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["code", "functions"])]
     kubernetes_version: Option<KubernetesVersion>,
 
-    /// Show what the mutation of POLICY makes of the objects in a file, folder or `-`; may be
-    /// repeated
+    /// Show what the mutation of POLICY makes of the objects in a file, folder or `-`, and of which it is
+    /// excused; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with_all = ["function", "functions"])]
     object: Vec<PathBuf>,
 
     #[command(flatten)]
     policies: PolicyArgs,
 
-    /// PolicyExceptions besides those that lie with the policies; may be repeated
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["function", "functions"])]
-    exceptions: Vec<PathBuf>,
+    #[command(flatten)]
+    exceptions: ExceptionArgs,
 
     #[command(flatten)]
     overrides: OverrideArgs,

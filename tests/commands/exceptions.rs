@@ -1,4 +1,4 @@
-//! PolicyExceptions in `check`, `lint`, `test` and `explain`.
+//! PolicyExceptions in every command: those that decide apply them, the others say what becomes of them.
 
 use serde_json::{Value, json};
 
@@ -251,6 +251,206 @@ fn a_policy_is_explained_with_who_is_excused() {
     assert!(code.out.contains("was not needed"), "{code:?}");
 }
 
+/// Gives three replicas, if it is switched on.
+const SCALED: &str = "// ---
+// name: scaled
+// match: {resources: [apps/v1/deployments]}
+// ---
+
+// @patch
+object.spec.replicas < 3 ? [JSONPatch{op: 'add', path: '/spec/replicas', value: 3}] : []
+";
+
+/// A policy that denies and one that changes, and an exception from both.
+fn folder_with_mutation() -> Folder {
+    let folder = folder(&EXCEPTION.replace("[replicas]", "[replicas, scaled]"));
+    folder.write("p/scaled.cel", SCALED.as_bytes());
+    folder
+}
+
+#[test]
+fn every_command_that_decides_applies_exceptions_and_none_without_them() {
+    let text = deployment("web", 1);
+    for (line, with, without) in [
+        (
+            "check d.yaml",
+            (0, "excused by `legacy`"),
+            (1, "error[replicas]"),
+        ),
+        (
+            "check d.yaml --mode audit",
+            (0, "excused by `legacy`"),
+            (0, "warning[replicas]"),
+        ),
+        (
+            "check --old d.yaml d.yaml",
+            (0, "excused by `legacy`"),
+            (1, "error[replicas]"),
+        ),
+        (
+            "check d.yaml --fix --mutate scaled",
+            (0, "replicas: 1"),
+            (0, "replicas: 3"),
+        ),
+        (
+            "check d.yaml --diff --mutate scaled",
+            (0, ""),
+            (0, "+  replicas: 3"),
+        ),
+        ("check d.yaml -i --mutate scaled", (0, ""), (0, "")),
+        (
+            "explain scaled --object d.yaml",
+            (
+                0,
+                "Deployment default/web: not changed, excused by `legacy` until 2026-12-31: it cannot be scaled (team-web)",
+            ),
+            (0, "replicas: 3"),
+        ),
+    ] {
+        let folder = folder_with_mutation();
+        let run = |args: &str| folder.run(&format!("{line} --policies p {args}"));
+        let output = run(&format!("--exceptions e {JUNE}"));
+        assert_eq!(output.code, Some(with.0), "{line}: {output:?}");
+        assert!(output.out.contains(with.1), "{line}: {output:?}");
+        let after = std::fs::read_to_string(folder.path().join("d.yaml")).unwrap();
+        assert_eq!(after, text, "{line}");
+        // After its end it is as if there were none.
+        for args in ["", "--exceptions e --now 2027-01-01"] {
+            folder.write("d.yaml", text.as_bytes());
+            let output = run(args);
+            assert_eq!(output.code, Some(without.0), "{line} {args}: {output:?}");
+            assert!(output.out.contains(without.1), "{line} {args}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mutation_that_is_excused_is_a_note_and_its_exception_is_needed() {
+    let folder = folder_with_mutation();
+    let fix = format!("check d.yaml --policies p --exceptions e --diff --mutate scaled {JUNE}");
+    let output = folder.run(&fix);
+    assert_eq!(
+        (output.code, output.out.as_str()),
+        (Some(0), ""),
+        "{output:?}"
+    );
+    for words in [
+        "note[scaled]: it is not changed (excused by `legacy` until 2026-12-31)",
+        "note[replicas]: web runs 1 (excused by `legacy` until 2026-12-31)",
+        "1 object checked, 0 violations, 2 excused",
+    ] {
+        assert!(output.err.contains(words), "{words}: {output:?}");
+    }
+    assert!(!output.err.contains("exception/unused"), "{output:?}");
+
+    // One from the mutation alone is needed, too, and nothing is known of it while mutations are not run.
+    folder.write(
+        "e/legacy.yaml",
+        EXCEPTION.replace("[replicas]", "[scaled]").as_bytes(),
+    );
+    let output = folder.run(&fix);
+    assert!(
+        output.err.contains("it is not changed (excused"),
+        "{output:?}"
+    );
+    assert!(!output.err.contains("exception/unused"), "{output:?}");
+    let output = folder.run(&format!("check d.yaml --policies p --exceptions e {JUNE}"));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(!output.out.contains("exception/unused"), "{output:?}");
+
+    // What nothing needs is said.
+    let other = EXCEPTION
+        .replace("[replicas]", "[scaled]")
+        .replace("[web]", "[other]");
+    folder.write("e/legacy.yaml", other.as_bytes());
+    let output = folder.run(&fix);
+    assert!(output.out.contains("+  replicas: 3"), "{output:?}");
+    assert!(
+        output
+            .err
+            .contains("warning[exception/unused]: the exception `legacy` was not needed"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_case_of_jsonl_has_its_own_exceptions_and_time() {
+    let meta = |name: &str| json!({"name": name});
+    let case = json!({
+        "id": 1,
+        "policies": [{
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": meta("replicas"),
+            "spec": {
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"],
+                }]},
+                "validations": [{"expression": "object.spec.replicas >= 3"}],
+            },
+        }],
+        "bindings": [{
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": meta("b"), "spec": {"policyName": "replicas", "validationActions": ["Deny"]},
+        }],
+        "exceptions": [{
+            "apiVersion": "portcullis.dev/v1alpha1", "kind": "PolicyException",
+            "metadata": {"name": "legacy", "namespace": "team"},
+            "spec": {
+                "policies": ["replicas"], "match": {"names": ["web"]}, "reason": "old", "owner": "me",
+                "expires": "2026-12-31",
+            },
+        }],
+        "now": "2026-06-01",
+        "policyNamespace": "team",
+        "request": {
+            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "name": "web", "namespace": "prod", "operation": "CREATE", "userInfo": {"username": "jane"},
+        },
+        "object": {
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "prod"}, "spec": {"replicas": 1},
+        },
+    });
+    let with = |key: &str, value: Value| {
+        let mut case = case.clone();
+        case[key] = value;
+        case
+    };
+    for (case, allowed, excused) in [
+        (case.clone(), json!(true), json!(["team/legacy"])),
+        (with("now", json!("2027-01-01")), json!(false), json!([])),
+        // Of another namespace than the operator's it reaches its own.
+        (
+            with("policyNamespace", Value::Null),
+            json!(false),
+            json!([]),
+        ),
+        (with("exceptions", json!([])), json!(false), json!([])),
+    ] {
+        let output = Folder::with(&[]).run_with("check --jsonl", &case.to_string());
+        let answer: Value = serde_json::from_str(&output.out).unwrap();
+        assert_eq!(
+            (&answer["allowed"], &answer["excused"]),
+            (&allowed, &excused),
+            "{output:?}"
+        );
+    }
+    for (case, problem) in [
+        (
+            with("now", Value::Null),
+            "`exceptions` need a time, because they end",
+        ),
+        (with("now", json!("soon")), "`now`: `soon` is no time"),
+    ] {
+        let output = Folder::with(&[]).run_with("check --jsonl", &case.to_string());
+        assert!(
+            output.code == Some(2) && output.out.contains(problem),
+            "{output:?}"
+        );
+    }
+}
+
 #[test]
 fn what_is_excused_is_suppressed_in_sarif_and_skipped_in_junit() {
     let folder = folder(&EXCEPTION.replace("owner:", "ticket: OPS-7\n  owner:"));
@@ -295,4 +495,22 @@ fn what_is_excused_is_suppressed_in_sarif_and_skipped_in_junit() {
     // Without exceptions nothing is said of suppressions.
     let output = folder.run("check d.yaml --policies p --format sarif");
     assert!(!output.out.contains("suppressions"), "{output:?}");
+}
+
+#[test]
+fn tests_apply_the_exceptions_that_lie_with_the_policies() {
+    let tests = "policies: ['*.cel', legacy.yaml]
+now: 2026-06-01
+base: {apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: 1}}
+cases:
+  - {name: it is excused, expect: {excused: legacy}}
+  - {name: it is not any more, now: 2027-01-01, expect: {deny: web runs 1}}
+";
+    let folder = Folder::with(&[
+        ("p/replicas.cel", REPLICAS),
+        ("p/legacy.yaml", EXCEPTION),
+        ("p/replicas.test.yaml", tests),
+    ]);
+    let output = folder.run("test p/replicas.test.yaml");
+    assert_eq!(output.code, Some(0), "{output:?}");
 }

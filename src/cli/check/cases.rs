@@ -2,14 +2,16 @@
 //!
 //! A case has `id`, `policies`, `bindings`, `params`, `namespaces`, `context` (other objects),
 //! `request` (fields of an AdmissionRequest), `object` and `oldObject`, what the authorizer would say
-//! (`authorizer`, with `rules` as a test has them), and the `version` of Kubernetes that the policies
-//! are written for. It is decided as given, unless `defaults` is true: then built-in objects get what
+//! (`authorizer`, with `rules` as a test has them), the `version` of Kubernetes that the policies
+//! are written for, and `exceptions` with the time, `now`, and the namespace whose exceptions reach all
+//! others, `policyNamespace`. It is decided as given, unless `defaults` is true: then built-in objects get what
 //! the API server fills in. The answer has `id` and `allowed`, `message` as the API server words the
 //! first denial, `warnings`, the policies' `auditAnnotations`, the violations that are recorded
-//! (`validationFailure`) and, if there are mutating policies, the object as they leave it (`patched`); or
-//! `id` and `error`.
+//! (`validationFailure`), if there are mutating policies, the object as they leave it (`patched`), and with
+//! `exceptions` the names of those that have excused something (`excused`); or `id` and `error`.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::value::RawValue;
@@ -18,6 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::admission::resources::{CrdError, Resources};
 use crate::admission::review::{self, AdmissionRequest};
 use crate::admission::{decode, defaults};
+use crate::cel::value::Timestamp;
 use crate::cel::value::access::Authorize;
 use crate::cel::version::{KubernetesVersion, UnknownVersion};
 use crate::cli::{Exit, note};
@@ -29,6 +32,7 @@ use crate::engine::respond::{self, Mode};
 use crate::engine::verdict::{Decision, Verdict};
 use crate::engine::{self, EngineError, Options};
 use crate::parallel;
+use crate::policy::exceptions::settle_reach;
 use crate::policy::model::{Documents, ValidationAction};
 use crate::policy::read;
 use crate::policy::set::PolicySet;
@@ -100,6 +104,7 @@ fn decide(case: &Value) -> Result<Value, String> {
     let options = Options {
         resources: &resources,
         authorizer: case.get("authorizer").map(|_| &asked as &dyn Authorize),
+        now: time(case)?,
         ..Options::new(&cluster)
     };
     let problem = |error: EngineError| error.to_string();
@@ -122,10 +127,11 @@ fn decide(case: &Value) -> Result<Value, String> {
                 .first()
                 .map(Decision::upstream_message),
         };
-        return Ok(json!({
+        let answer = json!({
             "id": case.get("id"), "allowed": false, "message": message, "warnings": [],
             "auditAnnotations": {}, "validationFailure": null, "patched": null,
-        }));
+        });
+        return Ok(with_excused(case, answer, &[&mutated.verdict]));
     }
     let changed = match &mutated.object {
         Some(object) => {
@@ -138,7 +144,7 @@ fn decide(case: &Value) -> Result<Value, String> {
         ..request
     };
     let verdict = engine::validate(&set, &request, options).map_err(problem)?;
-    Ok(json!({
+    let answer = json!({
         "id": case.get("id"),
         "allowed": !verdict.is_denied(),
         "message": message(&verdict, &request),
@@ -149,7 +155,35 @@ fn decide(case: &Value) -> Result<Value, String> {
             true => None,
             false => request.object,
         },
-    }))
+    });
+    Ok(with_excused(case, answer, &[&mutated.verdict, &verdict]))
+}
+
+/// The time that exceptions are applied at; a case that gives some has to say it, because they end.
+fn time(case: &Value) -> Result<Option<Timestamp>, String> {
+    match case.get("now") {
+        None | Some(Value::Null) if items(case, "exceptions").next().is_some() => {
+            Err("`exceptions` need a time, because they end: give `now`".to_owned())
+        }
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => match crate::cli::time(text) {
+            Ok(time) => Ok(Some(time)),
+            Err(problem) => Err(format!("`now`: {problem}")),
+        },
+        Some(_) => Err("`now` is no string".to_owned()),
+    }
+}
+
+/// Adds which exceptions have excused something, if the case has some.
+fn with_excused(case: &Value, mut answer: Value, verdicts: &[&Verdict]) -> Value {
+    if let (Some(fields), Some(_)) = (answer.as_object_mut(), case.get("exceptions")) {
+        let excused = verdicts.iter().flat_map(|it| &it.excused);
+        let names: BTreeSet<String> = excused
+            .map(|it| it.exception.exception.full_name())
+            .collect();
+        fields.insert("excused".to_owned(), json!(names));
+    }
+    answer
 }
 
 /// The schemas of Kubernetes' kinds and of the definitions in a case.
@@ -193,11 +227,13 @@ fn items<'c>(case: &'c Value, key: &str) -> impl Iterator<Item = &'c Value> {
 /// Reads the policies as one stream of documents. Those that are not valid are in the set as
 /// configuration errors, as they would be in a cluster that has them.
 fn policies(case: &Value) -> Result<PolicySet, String> {
-    let keys = ["policies", "bindings", "params"];
+    let keys = ["policies", "bindings", "params", "exceptions"];
     let documents = keys.into_iter().flat_map(|key| items(case, key));
     let text: Vec<String> = documents.map(Value::to_string).collect();
     let source = Source::new("case.yaml", text.join("\n---\n"));
-    let (documents, _): (Documents, Vec<Diagnostic>) = read::read(&source);
+    let (mut documents, _): (Documents, Vec<Diagnostic>) = read::read(&source);
+    let policy_namespace = case.get("policyNamespace").and_then(Value::as_str);
+    settle_reach(&mut documents, policy_namespace);
     let version = match case.get("version") {
         None | Some(Value::Null) => KubernetesVersion::default(),
         Some(Value::String(text)) => text

@@ -16,31 +16,34 @@ pub(in crate::cli) fn findings(set: &PolicySet, calendar: Option<Calendar>) -> V
     findings
 }
 
-/// Says which exceptions excused nothing.
+/// Says which exceptions excused nothing of what was checked and, if it was, changed before.
 pub(super) fn unused(
     set: &PolicySet,
     calendar: Option<Calendar>,
     checked: &AllChecked,
+    is_fixing: bool,
 ) -> Vec<Diagnostic> {
     let Some(Calendar { now, .. }) = calendar else {
         return Vec::new();
     };
-    let used: BTreeSet<&str> = checked
-        .iter()
-        .flat_map(|it| &it.excused)
-        .map(String::as_str)
-        .collect();
-    review::unused(set.exceptions(), now, |it| {
-        used.contains(it.exception.full_name().as_str())
-    })
+    let used = checked.iter().flat_map(|it| &it.excused);
+    let used: BTreeSet<String> = used.cloned().collect();
+    review::unused(set, now, &run(set, is_fixing), &used)
 }
 
-/// Returns for each violation that is excused the full name of its exception.
+/// The names of the policies that requests are decided by, those that change them only if they are run.
+pub(in crate::cli) fn run(set: &PolicySet, is_mutated: bool) -> BTreeSet<&str> {
+    let mutating = set.mutating().iter().filter(|_| is_mutated);
+    let all = set.validating().iter().chain(mutating);
+    all.map(|it| it.policy.policy.name.as_str()).collect()
+}
+
+/// Returns for each violation that is excused, and for each mutation, the full name of its exception.
 pub(super) fn names(verdict: &Verdict) -> Vec<String> {
     let excused = verdict.excused.iter();
     let names = excused.flat_map(|it| {
         let name = it.exception.exception.full_name();
-        it.decisions.iter().map(move |_| name.clone())
+        vec![name; it.decisions.len().max(1)]
     });
     names.collect()
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::report::{AllChecked, Checked};
-use super::{Against, Input, files, is_crd, take_manifests};
+use super::{Against, Input, excuses, files, is_crd, take_manifests};
 use crate::admission::resources::Resources;
 use crate::admission::synthesize::OwnedRequest;
 use crate::cli::{Colour, note};
@@ -126,7 +126,15 @@ pub(super) struct Fixed {
     /// How many objects are changed.
     changed: usize,
     /// Why objects are not changed, by their number.
-    refusals: Vec<(usize, Vec<Diagnostic>)>,
+    unchanged: Vec<(usize, Unchanged)>,
+}
+
+/// Why something about an object is not changed.
+#[derive(Default)]
+struct Unchanged {
+    findings: Vec<Diagnostic>,
+    /// The full names of the exceptions among them.
+    excused: Vec<String>,
 }
 
 /// A text as it was and as it is.
@@ -159,17 +167,14 @@ pub(super) fn fix(
             })
         }),
     };
-    let mut refusals = Vec::new();
+    let mut unchanged = Vec::new();
     let mut wanted = Vec::with_capacity(input.new.len());
     // The objects that are as they are asked for come first, then those that are to be deleted.
-    for (at, outcome) in outcomes.into_iter().enumerate().take(input.new.len()) {
-        wanted.push(match outcome {
-            Ok(object) => object,
-            Err(findings) => {
-                refusals.push((at, findings));
-                None
-            }
-        });
+    for (at, (object, why)) in outcomes.into_iter().enumerate().take(input.new.len()) {
+        wanted.push(object);
+        if !why.findings.is_empty() {
+            unchanged.push((at, why));
+        }
     }
     wanted.resize(input.new.len(), None);
     let changed = wanted.iter().flatten().count();
@@ -188,7 +193,11 @@ pub(super) fn fix(
         let after = match edited(source, &objects) {
             Ok(after) => after,
             Err(problem) => {
-                refusals.extend(numbers.first().map(|at| (*at, vec![problem])));
+                let why = Unchanged {
+                    findings: vec![problem],
+                    ..Unchanged::default()
+                };
+                unchanged.extend(numbers.first().map(|at| (*at, why)));
                 None
             }
         };
@@ -209,7 +218,7 @@ pub(super) fn fix(
     Fixed {
         texts,
         changed,
-        refusals,
+        unchanged,
     }
 }
 
@@ -251,31 +260,57 @@ fn schemas_of(input: &Input) -> Schemas {
 
 impl Fixed {
     /// Adds what prevents changes to what was found about the objects.
-    pub(super) fn add_refusals(&self, checked: &mut [Checked]) {
-        for (at, findings) in &self.refusals {
+    pub(super) fn add_findings(&self, checked: &mut [Checked]) {
+        for (at, why) in &self.unchanged {
             if let Some(object) = checked.get_mut(*at) {
-                object.findings.extend(findings.iter().cloned());
+                object.findings.extend(why.findings.iter().cloned());
+                object.excused.extend(why.excused.iter().cloned());
             }
         }
     }
 }
 
 impl Against<'_> {
-    /// Returns what is to be written for an object; `None` if it is not changed.
+    /// Returns what is to be written for an object, `None` if it is not changed; and why it is not.
     fn mutated<'s>(
         &self,
         change: &Change<'_>,
         request: &Result<OwnedRequest, Diagnostic>,
         schemas: &'s (dyn Fn() -> &'s Schemas + 's),
-    ) -> Result<Option<Value>, Vec<Diagnostic>> {
+    ) -> (Option<Value>, Unchanged) {
         // What cannot be asked for is said when it is checked.
         let Ok(owned) = request else {
-            return Ok(None);
+            return (None, Unchanged::default());
         };
-        let mutated = self.run(change, owned, schemas, Defaults::Applied)?;
-        let (false, Some(after)) = (mutated.patch.is_empty(), mutated.object) else {
-            return Ok(None);
-        };
+        match self.run(change, owned, schemas, Defaults::Applied) {
+            Ok(mutated) => {
+                let namespace = request::namespace(owned);
+                let verdict = &mutated.verdict;
+                let why = Unchanged {
+                    findings: finding::excused(change.manifest, namespace, verdict, self.reads),
+                    excused: excuses::names(verdict),
+                };
+                (self.rewritten(change, owned, schemas, mutated), why)
+            }
+            Err(findings) => {
+                let why = Unchanged {
+                    findings,
+                    ..Unchanged::default()
+                };
+                (None, why)
+            }
+        }
+    }
+
+    /// Returns what is to be written for what an object has become.
+    fn rewritten<'s>(
+        &self,
+        change: &Change<'_>,
+        owned: &OwnedRequest,
+        schemas: &'s (dyn Fn() -> &'s Schemas + 's),
+        mutated: Mutated,
+    ) -> Option<Value> {
+        let after = mutated.object.filter(|_| !mutated.patch.is_empty())?;
         let before = owned.request().object;
         let before = before.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let before: Value = before.unwrap_or_default();
@@ -288,7 +323,7 @@ impl Against<'_> {
             Some(plain) => plain,
             None => written::carried_over(&node, &before, &after),
         };
-        Ok((object != node).then_some(object))
+        (object != node).then_some(object)
     }
 
     fn run<'s>(

@@ -10,6 +10,7 @@ use super::{Args, Unknown};
 use crate::admission::resources::{CrdError, Resources};
 use crate::admission::review::Operation;
 use crate::admission::synthesize::{OwnedRequest, User};
+use crate::cel::value::Timestamp;
 use crate::cel::version::KubernetesVersion;
 use crate::cli::{Exit, note, print, show};
 use crate::diagnostics::Diagnostic;
@@ -17,10 +18,12 @@ use crate::engine::Options;
 use crate::engine::mutating::{self, Defaults, Mutated, Mutating, Refusal};
 use crate::engine::respond::denial;
 use crate::json::{self, MAX_DEPTH};
+use crate::manifest::finding::excuse;
 use crate::manifest::neighbours::Neighbours;
 use crate::manifest::request::{self, Circumstances};
 use crate::manifest::{self, Manifest, rewrite};
 use crate::patch::diff::align::{Step, align};
+use crate::policy::exceptions::review;
 use crate::policy::model::PolicyKind;
 use crate::policy::set::PolicySet;
 use crate::schema::{SchemaError, Schemas};
@@ -71,6 +74,7 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         resources: &resources,
         schemas: &|| &schemas,
         neighbours: &neighbours,
+        now: args.exceptions.calendar().map(|it| it.now),
     };
     let mut is_refused = false;
     for (at, (manifest, owned)) in requests.iter().enumerate() {
@@ -95,6 +99,7 @@ fn only(name: &str, args: &Args) -> anyhow::Result<Result<Option<PolicySet>, Unk
     let (mut documents, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
     findings.extend(overrides.apply(&mut documents));
+    findings.extend(args.exceptions.excusing().read_into(&mut documents));
     let names = documents.policies.iter().map(|policy| policy.name.as_str());
     let mut named = documents.policies.iter().filter(|it| it.name == name);
     if named.clone().next().is_none() {
@@ -116,12 +121,19 @@ fn only(name: &str, args: &Args) -> anyhow::Result<Result<Option<PolicySet>, Unk
         .policies
         .retain(|it| it.name == name && it.kind == PolicyKind::Mutating);
     documents.bindings.retain(|it| it.policy_name == name);
+    documents.exceptions.retain(|it| it.names_policy(name));
     for policy in &mut documents.policies {
         policy.mutate = true;
     }
     let version = KubernetesVersion::default();
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     findings.extend(built.diagnostics);
+    let calendar = args.exceptions.calendar();
+    findings.extend(
+        calendar
+            .iter()
+            .flat_map(|it| review::expiring(built.set.exceptions(), *it)),
+    );
     show(&findings);
     let is_usable = !findings.iter().any(Diagnostic::is_error);
     Ok(Ok(is_usable.then_some(built.set)))
@@ -155,6 +167,7 @@ struct World<'w> {
     resources: &'w Resources,
     schemas: &'w dyn Fn() -> &'w Schemas,
     neighbours: &'w Neighbours<'w>,
+    now: Option<Timestamp>,
 }
 
 impl World<'_> {
@@ -164,6 +177,7 @@ impl World<'_> {
         let cluster = self.neighbours.around(request::key(manifest, owned));
         let options = Options {
             resources: self.resources,
+            now: self.now,
             ..Options::new(&cluster)
         };
         let mutating = Mutating {
@@ -177,6 +191,17 @@ impl World<'_> {
         };
         if let Some(problem) = refusal(&mutated) {
             return (format!("{subject}: {problem}\n"), false);
+        }
+        for failed in &mutated.verdict.unapplied {
+            let exception = failed.exception.exception.full_name();
+            let problem = &failed.message;
+            note(&format!(
+                "warning: {subject}: the exception `{exception}` cannot be applied: {problem}"
+            ));
+        }
+        if let Some(excused) = mutated.verdict.excused.first() {
+            let excuse = excuse(&excused.exception.exception);
+            return (format!("{subject}: not changed, {excuse}\n"), true);
         }
         if mutated.verdict.matched == 0 {
             return (format!("{subject}: the policy is not about it\n"), true);

@@ -39,11 +39,7 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     findings.extend(texts.problems);
     let (mut written, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
-    let excusing = sources::Excusing {
-        paths: &args.exceptions,
-        ..sources::Excusing::default()
-    };
-    findings.extend(excusing.read_into(&mut written));
+    findings.extend(args.exceptions.excusing().read_into(&mut written));
     let mut configured = written.clone();
     findings.extend(configure(overrides, &mut configured));
     show(&findings);

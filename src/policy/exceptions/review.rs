@@ -1,12 +1,14 @@
 //! What is wrong with exceptions that can be read: those that have ended or soon will, that nobody
 //! needs, that name no policy, and that excuse everything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cel::value::Timestamp;
 use crate::diagnostics::Diagnostic;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::PolicyScope;
+use crate::policy::set::PolicySet;
 use crate::text::nearest;
 
 use super::{CompiledException, Exceptions, Pattern, State};
@@ -125,17 +127,26 @@ pub fn too_wide(exceptions: &Exceptions) -> Vec<Diagnostic> {
     .collect()
 }
 
-/// Returns a finding for each exception in force that `is_used` says nothing of.
+/// Returns a finding for each exception in force that is not among those used, by their full names.
+///
+/// `run` are the policies that were evaluated: one that is about others, too, may be needed by those.
 pub fn unused(
-    exceptions: &Exceptions,
+    set: &PolicySet,
     now: Timestamp,
-    is_used: impl Fn(&CompiledException) -> bool,
+    run: &BTreeSet<&str>,
+    used: &BTreeSet<String>,
 ) -> Vec<Diagnostic> {
-    let in_force = exceptions
+    let in_force = set
+        .exceptions()
         .all()
         .iter()
         .filter(|it| it.is_in_force(Some(now)));
-    let unused = in_force.filter(|it| !is_used(it));
+    let names = || set.policies().iter().map(|it| it.policy.name.as_str());
+    let is_judged = |it: &CompiledException| {
+        let mut named = names().filter(|name| it.exception.names_policy(name));
+        named.all(|name| run.contains(name))
+    };
+    let unused = in_force.filter(|it| !used.contains(&it.exception.full_name()) && is_judged(it));
     unused
         .map(|it| {
             let exception = &it.exception;

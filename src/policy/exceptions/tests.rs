@@ -1,5 +1,7 @@
 //! Reading and linking exceptions.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::cel::version::KubernetesVersion;
 use crate::policy::read::read;
@@ -243,10 +245,12 @@ fn reviewed(spec: &str, now: &str) -> Vec<String> {
     let mut found = review::expiring(set.exceptions(), calendar);
     found.extend(review::unknown_policies(set.exceptions(), set.policies()));
     found.extend(review::too_wide(set.exceptions()));
+    let run = set.policies().iter().map(|it| it.policy.name.as_str());
     found.extend(review::unused(
-        set.exceptions(),
+        &set,
         calendar.now,
-        |_: &CompiledException| false,
+        &run.collect(),
+        &BTreeSet::new(),
     ));
     let shown = |it: &Diagnostic| {
         let help = it.help.as_deref().unwrap_or_default();
