@@ -7,6 +7,7 @@
 //! What it takes is bounded: two pages at a time, so many findings ([`finding::Limits`]), the rest as
 //! counts. Nothing is written but reports.
 
+pub mod exceptions;
 pub mod finding;
 pub mod journal;
 pub mod list;

@@ -139,6 +139,7 @@ impl ExceptionArgs {
     fn excusing(&self) -> Excusing<'_> {
         Excusing {
             paths: &self.paths,
+            of_cluster: &[],
             policy_namespace: self.policy_namespace.as_deref(),
         }
     }

@@ -3,11 +3,12 @@
 pub mod files;
 pub mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cel::version::KubernetesVersion;
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Severity};
 use crate::policy::exceptions::settle_reach;
 use crate::policy::model::Documents;
 use crate::policy::overrides::Overrides;
@@ -169,6 +170,8 @@ pub fn language(paths: &[PathBuf], asked: KubernetesVersion) -> KubernetesVersio
 pub struct Excusing<'e> {
     /// Files and folders.
     pub paths: &'e [PathBuf],
+    /// Those of a cluster, each as a text. A fault in one is no fault of the run: it excuses nothing.
+    pub of_cluster: &'e [Arc<Source>],
     /// The namespace whose exceptions reach all others.
     pub policy_namespace: Option<&'e str>,
 }
@@ -187,8 +190,26 @@ impl Excusing<'_> {
                 .help("`--exceptions` names PolicyExceptions; name policies with `--policies`")
         }));
         documents.exceptions.extend(read.exceptions);
+        let (read, findings) = self::documents(self.of_cluster);
+        problems.extend(findings);
+        documents.exceptions.extend(read.exceptions);
         settle_reach(documents, self.policy_namespace);
         problems
+    }
+
+    /// Makes warnings of what is wrong with exceptions of the cluster: whoever may write one there is not to
+    /// be able to end a run by it.
+    fn soften(self, diagnostics: &mut [Diagnostic]) {
+        let texts: BTreeSet<*const Source> = self.of_cluster.iter().map(Arc::as_ptr).collect();
+        for diagnostic in diagnostics.iter_mut().filter(|it| it.is_error()) {
+            let label = diagnostic.labels.first();
+            if label.is_some_and(|label| texts.contains(&Arc::as_ptr(&label.source))) {
+                diagnostic.severity = Severity::Warning;
+                diagnostic
+                    .message
+                    .push_str("; the exception excuses nothing");
+            }
+        }
     }
 }
 
@@ -221,5 +242,6 @@ pub fn load_excusing(
     let version = language(paths, version);
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     diagnostics.extend(built.diagnostics);
+    excusing.soften(&mut diagnostics);
     (built.set, diagnostics)
 }

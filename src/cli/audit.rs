@@ -6,7 +6,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
@@ -14,6 +14,7 @@ use bumpalo::Bump;
 use super::check::excuses;
 use super::{Colour, ExceptionArgs, Exit, OverrideArgs, PolicyArgs, VersionArgs, note};
 use crate::admission::resources::Resources;
+use crate::audit::exceptions;
 use crate::audit::finding::Limits;
 use crate::audit::journal::{About, Journal};
 use crate::audit::list::{ListError, Lister};
@@ -31,8 +32,8 @@ use crate::policy::model::PolicyScope;
 use crate::policy::set::PolicySet;
 use crate::schema::Schemas;
 use crate::serve::config;
-use crate::sources;
-use crate::text::nearest;
+use crate::sources::{self, Excusing};
+use crate::text::{Source, nearest};
 use crate::webhook::limits::cores;
 
 /// What the API server is told.
@@ -41,6 +42,9 @@ const AGENT: &str = concat!("portcullis-audit/", env!("CARGO_PKG_VERSION"));
 const MOST_READ: usize = 512 * 1024 * 1024;
 /// How often a terminal is told how far the scan is.
 const TELL: Duration = Duration::from_millis(200);
+/// What the option means here.
+const POLICY_NAMESPACE: &str = "The namespace whose PolicyExceptions reach all others, those in files and \
+    those that lie in it in the cluster; those of any other namespace excuse its own objects alone";
 
 /// Hold what a cluster has already against the policies
 ///
@@ -52,12 +56,17 @@ const TELL: Duration = Duration::from_millis(200);
 /// more memory than a thousand. It takes the right to list the kinds that the policies match and read,
 /// namespaces and custom resource definitions; with --report also to list, patch and delete reports.
 ///
+/// Besides the exceptions in files, the PolicyExceptions of the cluster count that lie in the namespaces
+/// which --policy-namespace and --exception-namespaces name, as for `serve`; that takes the right to list
+/// policyexceptions there.
+///
 /// With --decisions nothing is scanned: the logs of `serve --decision-log` are read, and say by policy which
 /// requests would be denied if it were enforced, by whom and about what.
 ///
 /// Exits with 0 if every object would be admitted, with 1 if one would be rejected, with 2 if a policy or an
 /// argument cannot be used, and with 3 if the cluster does not answer or not everything could be looked at.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("policy_namespace", |it| it.help(POLICY_NAMESPACE)))]
 #[command(after_help = "\
 Examples:
   portcullis audit                                       the cluster that kubectl talks to
@@ -65,6 +74,8 @@ Examples:
   portcullis audit --policies my/ --kind deployments     policies of your own, one kind
   portcullis audit --format sarif > findings.sarif       for code scanning
   portcullis audit --report                              write Reports that others show
+  portcullis audit --policy-namespace portcullis --exception-namespaces team-a team-b
+                                    with the PolicyExceptions that `serve` would follow
   portcullis audit --resume progress.jsonl               go on, should it be interrupted
   portcullis audit --decisions decisions.jsonl --since 24h
                                     what policies on trial would have denied since yesterday
@@ -78,6 +89,10 @@ pub struct Args {
 
     #[command(flatten)]
     exceptions: ExceptionArgs,
+
+    /// Namespaces whose PolicyExceptions in the cluster excuse objects of the same namespace
+    #[arg(long, value_name = "NAMESPACE", num_args = 1.., value_parser = config::namespace)]
+    exception_namespaces: Vec<String>,
 
     #[command(flatten)]
     overrides: OverrideArgs,
@@ -140,6 +155,18 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
+    /// Returns the namespaces whose exceptions of the cluster count.
+    fn excusing_namespaces(&self) -> Vec<String> {
+        let policy_namespace = self.exceptions.policy_namespace.iter();
+        let mut names: Vec<String> = policy_namespace
+            .chain(&self.exception_namespaces)
+            .cloned()
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Says whether only a part of the cluster is looked at.
     fn is_partial(&self) -> bool {
         !(self.namespace.is_empty() && self.kind.is_empty() && self.policy.is_empty())
@@ -168,13 +195,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if !args.decisions.files.is_empty() {
         return decisions::run(&args.decisions, args.format);
     }
-    let (overrides, mut findings) = args.overrides.read()?;
-    let version = args.version.kubernetes_version;
-    let excusing = args.exceptions.excusing();
-    let (set, problems) =
-        sources::load_excusing(&args.policies.paths, excusing, version, &overrides);
-    findings.extend(problems);
-    findings.extend(excuses::findings(&set, args.exceptions.calendar()));
+    let (set, findings) = load(args, &[])?;
     if findings.iter().any(Diagnostic::is_error) {
         super::print(&render(&findings, args.format, args.color.style()));
         note("nothing was scanned, because not all policies can be used");
@@ -190,7 +211,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    match runtime.block_on(audit(args, &set, findings)) {
+    match runtime.block_on(audit(args, set, findings)) {
         Ok(exit) => Ok(exit),
         Err(Failure::Unusable(problem)) => Err(problem),
         Err(Failure::Service(problem)) => {
@@ -198,6 +219,37 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             Ok(Exit::Service)
         }
     }
+}
+
+/// Reads the policies, with exceptions of the cluster, and says what is wrong with them.
+fn load(args: &Args, of_cluster: &[Arc<Source>]) -> anyhow::Result<(PolicySet, Vec<Diagnostic>)> {
+    let (overrides, mut findings) = args.overrides.read()?;
+    let excusing = Excusing {
+        of_cluster,
+        ..args.exceptions.excusing()
+    };
+    let version = args.version.kubernetes_version;
+    let (set, problems) =
+        sources::load_excusing(&args.policies.paths, excusing, version, &overrides);
+    findings.extend(problems);
+    findings.extend(excuses::findings(&set, args.exceptions.calendar()));
+    Ok((set, findings))
+}
+
+/// Lists the exceptions of the cluster that count.
+async fn listed_exceptions(args: &Args, lister: &Lister) -> Result<Vec<Arc<Source>>, Failure> {
+    let namespaces = args.excusing_namespaces();
+    let listed = exceptions::list(lister, &namespaces).await;
+    let listed = listed.map_err(|problem| Failure::Service(problem.to_string()))?;
+    if !listed.is_served {
+        note("note: the cluster has no PolicyExceptions: it does not know the kind");
+    }
+    for namespace in &listed.empty {
+        note(&format!(
+            "note: there are no PolicyExceptions in the namespace `{namespace}`"
+        ));
+    }
+    Ok(listed.texts)
 }
 
 /// Refuses names that nothing has.
@@ -254,7 +306,7 @@ impl Known {
 
 async fn audit(
     args: &Args,
-    set: &PolicySet,
+    mut set: PolicySet,
     mut findings: Vec<Diagnostic>,
 ) -> Result<Exit, Failure> {
     let started = Instant::now();
@@ -284,6 +336,11 @@ async fn audit(
         policies: args.policy.clone(),
         kinds: args.kind.clone(),
     };
+    let of_cluster = listed_exceptions(args, &lister).await?;
+    if !of_cluster.is_empty() {
+        (set, findings) = load(args, &of_cluster)?;
+    }
+    let set = &set;
     let mut plan = Plan::of(set, &known.discovery, &only);
     let texts = read(&lister, &known, set).await?;
     for (kind, problem) in &texts.problems {

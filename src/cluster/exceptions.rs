@@ -49,9 +49,24 @@ pub fn now() -> Option<Timestamp> {
     })
 }
 
+/// Returns the text of an exception that lies in a namespace.
+pub fn text(namespace: &str, name: &str, spec: Option<&Value>) -> Arc<Source> {
+    let written = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    });
+    let text = serde_json::to_string_pretty(&written).unwrap_or_default();
+    Source::new(format!("{ORIGIN}/{namespace}/{name}.json"), text)
+}
+
 /// The first wait after a failure; doubled with each further one up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The resource.
+pub const PLURAL: &str = "policyexceptions";
 
 /// What the names of all texts begin with.
 const ORIGIN: &str = "policyexception";
@@ -168,7 +183,8 @@ impl Namespace {
                         Event::InitDone => is_listing = false,
                         Event::InitApply(object) | Event::Apply(object) => {
                             let name = object.metadata.name.clone().unwrap_or_default();
-                            texts.insert(name.clone(), self.read(&name, &object));
+                            let spec = object.data.get("spec");
+                            texts.insert(name.clone(), text(&self.name, &name, spec));
                         }
                         Event::Delete(object) => {
                             texts.remove(&object.metadata.name.unwrap_or_default());
@@ -196,17 +212,6 @@ impl Namespace {
                 }
             }
         }
-    }
-
-    fn read(&self, name: &str, object: &DynamicObject) -> Arc<Source> {
-        let written = json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"),
-            "kind": KIND,
-            "metadata": {"name": name, "namespace": self.name},
-            "spec": object.data.get("spec"),
-        });
-        let text = serde_json::to_string_pretty(&written).unwrap_or_default();
-        Source::new(format!("{ORIGIN}/{}/{name}.json", self.name), text)
     }
 
     fn publish(&self, texts: &BTreeMap<String, Arc<Source>>, problem: Option<String>) {
@@ -250,6 +255,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(chart).unwrap(), DEFINITION);
         let definition = definition().unwrap();
         assert_eq!(definition["spec"]["names"]["kind"], KIND);
+        assert_eq!(definition["spec"]["names"]["plural"], PLURAL);
         assert_eq!(definition["spec"]["group"], GROUP);
         assert_eq!(definition["spec"]["versions"][0]["name"], VERSION);
     }

@@ -76,7 +76,7 @@ fn policies() -> TempDir {
 }
 
 /// Runs the command.
-fn audit(kubeconfig: &Path, policies: &Path, args: &[&str]) -> Output {
+pub(super) fn audit(kubeconfig: &Path, policies: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command
         .arg("audit")
@@ -100,7 +100,7 @@ fn command(kubeconfig: &Path) -> Output {
     tokio::task::block_in_place(|| command.output().unwrap())
 }
 
-fn said(output: &Output) -> (String, String) {
+pub(super) fn said(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }

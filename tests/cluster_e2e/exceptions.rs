@@ -1,14 +1,18 @@
-//! PolicyExceptions of the cluster: those beside the published policies reach every namespace, those of
-//! a namespace that the operator names reach that one, and those of any other nothing.
+//! PolicyExceptions of the cluster, for the server and for an audit: those beside the published policies
+//! reach every namespace, those of a namespace that the operator names reach that one, and those of any
+//! other nothing.
 
+use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
 
+use super::audit::{audit, said};
 use super::manages::{NAMES, World, manifests, named};
 use super::support::eventually;
-use super::{apply, namespace};
+use super::support::kubernetes::ApiServer;
+use super::{ALONE, apply, namespace};
 
 fn exception(namespace: &str, expires: &str) -> Value {
     json!({
@@ -26,9 +30,13 @@ fn exception(namespace: &str, expires: &str) -> Value {
 }
 
 fn api(world: &World, namespace: &str) -> Api<DynamicObject> {
+    api_of(&world.admin, namespace)
+}
+
+fn api_of(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("portcullis.dev", "v1alpha1", "PolicyException");
     let resource = ApiResource::from_gvk(&kind);
-    Api::namespaced_with(world.admin.clone(), namespace, &resource)
+    Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,4 +113,154 @@ async fn an_exception_reaches_as_far_as_its_namespace_allows() {
         .await;
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("spec.expires"), "{refused}");
+}
+
+/// What an account may that looks for ConfigMaps, and no more.
+fn auditor() -> [Value; 2] {
+    let rule = |group: &str, resource: &str| json!({"apiGroups": [group], "resources": [resource], "verbs": ["list"]});
+    [
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "auditor"},
+            "rules": [
+                rule("", "configmaps"), rule("", "namespaces"),
+                rule("apiextensions.k8s.io", "customresourcedefinitions"),
+            ],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "auditor"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "auditor"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}],
+        }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
+    let _alone = ALONE.lock().await;
+    let server = ApiServer::start().await;
+    let admin = server.client("admin").await;
+    let policies = tempfile::TempDir::new().unwrap();
+    std::fs::write(policies.path().join("names.cel"), NAMES).unwrap();
+    for name in ["policy", "team", "prod"] {
+        apply(&admin, &namespace(name, "test")).await;
+    }
+    for namespace in ["team", "prod"] {
+        let mut object = named("v1", "ConfigMap", Some(namespace));
+        object["metadata"]["name"] = json!("forbidden");
+        apply(&admin, &object).await;
+    }
+    let kubeconfig = server.kubeconfig("admin");
+    let run = |args: &[&str]| {
+        let output = audit(&kubeconfig, policies.path(), args);
+        let (out, err) = said(&output);
+        (output.status.code(), out, err)
+    };
+    let both = "2 violations";
+    let excusing = [
+        "--policy-namespace",
+        "policy",
+        "--exception-namespaces",
+        "team",
+        "nobody",
+    ];
+
+    // Without the kind there are no exceptions, and it is no fault.
+    let (code, out, err) = run(&excusing);
+    assert_eq!(code, Some(1), "{out}\n{err}");
+    assert!(
+        err.contains("the cluster has no PolicyExceptions: it does not know the kind"),
+        "{err}"
+    );
+    assert!(err.contains(both), "{err}");
+
+    let args = [
+        "--service",
+        "policy/portcullis",
+        "--policy-namespace",
+        "policy",
+    ];
+    let objects = manifests(&[("names.cel", NAMES)], &args);
+    let definition = objects
+        .iter()
+        .find(|it| it["kind"] == "CustomResourceDefinition");
+    apply(&admin, definition.unwrap()).await;
+    eventually("the kind is served", || async {
+        api_of(&admin, "team").list(&Default::default()).await.ok()
+    })
+    .await;
+    for (namespace, expires) in [("team", "2999-12-31"), ("prod", "2999-12-31")] {
+        apply(&admin, &exception(namespace, expires)).await;
+    }
+    // Who is not named excuses nothing.
+    let (code, out, err) = run(&[]);
+    assert!(code == Some(1) && err.contains(both), "{out}\n{err}");
+    let (code, out, err) = run(&excusing);
+    assert!(
+        code == Some(1) && err.contains("1 violation "),
+        "{out}\n{err}"
+    );
+    assert!(
+        out.contains("prod/forbidden") && !out.contains("team/forbidden"),
+        "{out}"
+    );
+    assert!(
+        err.contains("there are no PolicyExceptions in the namespace `nobody`"),
+        "{err}"
+    );
+    // One that has ended, of the operator's own namespace: it is named with its place.
+    apply(&admin, &exception("policy", "2020-01-01")).await;
+    let (_, out, err) = run(&excusing);
+    assert!(err.contains("1 violation "), "{err}");
+    assert!(
+        out.contains("the exception `policy/known` expired: 2020-01-01")
+            && out.contains("policyexception/policy/known.json"),
+        "{out}"
+    );
+    // One in force there reaches all; then that of the team is not needed by itself.
+    apply(&admin, &exception("policy", "2999-12-31")).await;
+    let (code, out, err) = run(&excusing);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    assert!(
+        out.contains("the exception `team/known` was not needed"),
+        "{out}"
+    );
+
+    // Who writes nonsense ends no audit, and is excused from nothing.
+    let params = DeleteParams::default();
+    api_of(&admin, "policy")
+        .delete("known", &params)
+        .await
+        .unwrap();
+    let mut faulty = exception("team", "2999-12-31");
+    faulty["spec"]["match"]["condition"] = json!("object.metadata.name ==");
+    apply(&admin, &faulty).await;
+    let (code, out, err) = run(&excusing);
+    assert!(code == Some(1) && err.contains(both), "{out}\n{err}");
+    assert!(
+        out.contains("warning[") && out.contains("the exception excuses nothing"),
+        "{out}"
+    );
+
+    // Without the right it says what is missing, and finds nothing that is none.
+    for object in auditor() {
+        apply(&admin, &object).await;
+    }
+    let kubeconfig = server.kubeconfig("jane");
+    let as_jane = |args: &[&str]| said(&audit(&kubeconfig, policies.path(), args));
+    eventually("the role counts", || async {
+        as_jane(&[]).1.contains(both).then_some(())
+    })
+    .await;
+    let output = audit(&kubeconfig, policies.path(), &excusing);
+    let (out, err) = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{out}\n{err}");
+    assert!(
+        err.contains("cannot list policyexceptions.portcullis.dev in the namespace `nobody`")
+            && err.contains("User \"jane\" cannot list resource \"policyexceptions\""),
+        "{err}"
+    );
+    assert!(out.is_empty(), "{out}");
 }

@@ -514,3 +514,24 @@ cases:
     let output = folder.run("test p/replicas.test.yaml");
     assert_eq!(output.code, Some(0), "{output:?}");
 }
+
+#[test]
+fn an_audit_of_decision_logs_takes_nothing_that_it_would_not_use() {
+    let folder = folder(EXCEPTION);
+    folder.write("log.jsonl", b"\n");
+    for args in [
+        "--exceptions e",
+        "--exception-namespaces team",
+        "--policy-namespace team",
+        "--policies p",
+        "--now 2026-06-01",
+        "--profile strict",
+    ] {
+        let output = folder.run(&format!("audit --decisions log.jsonl {args}"));
+        assert_eq!(output.code, Some(2), "{args}: {output:?}");
+        assert!(
+            output.err.contains("cannot be used with"),
+            "{args}: {output:?}"
+        );
+    }
+}

@@ -20,6 +20,7 @@ pub struct DecisionArgs {
     /// requests would be denied if it were enforced, by whom and about what; may be repeated
     #[arg(long = "decisions", value_name = "FILE|-", num_args = 1.., conflicts_with_all = [
         "kubeconfig", "context", "namespace", "kind", "policy", "report", "concurrency", "qps", "resume",
+        "paths", "exceptions", "policy_namespace", "exception_namespaces", "now", "profile", "config",
     ])]
     pub files: Vec<PathBuf>,
 
