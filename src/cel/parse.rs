@@ -4,11 +4,11 @@
 //! The crate gives each node the place of one token; the extent follows from the children and from
 //! the matching brackets. Macros are not expanded by the crate but by `macros.rs`.
 
+use ::cel::Env;
 use ::cel::common::ast::{
     CallExpr, EntryExpr, Expr as Parsed, IdedEntryExpr, IdedExpr, ListExpr, LiteralValue,
     SelectExpr, SourceInfo, StructExpr,
 };
-use ::cel::{Env, ParseError};
 
 use crate::text::Span;
 
@@ -19,6 +19,10 @@ use super::guard;
 use super::issue::Issue;
 use super::lex::{self, Token, TokenKind};
 use super::macros;
+
+mod syntax;
+
+use syntax::Refused;
 
 /// Stack for the parser and for the recursive passes over its tree. Virtual: only what is used is
 /// ever committed. The deepest tree that 100,000 code points can spell needs a quarter of it in a
@@ -43,7 +47,7 @@ fn parse_guarded(source: &str, tokens: &[Token]) -> Result<Ast, Vec<Issue>> {
         .error_recovery_limit(1);
     let (tree, info) = parser
         .parse_with_source_info(source)
-        .map_err(|errors| vec![syntax_issue(source, tokens, errors.errors.first())])?;
+        .map_err(|errors| vec![Refused { source, tokens }.issue(errors.errors.first())])?;
     let partners = lex::partners(tokens);
     let mut converter = Converter {
         source,
@@ -398,79 +402,4 @@ fn counts_as_level(name: &str) -> bool {
         name,
         operator::AND | operator::OR | operator::NOT | operator::NEGATE
     ) && operator::is_operator(name)
-}
-
-/// Makes an issue of the crate's first error; its own words list grammar rules, ours say what stands
-/// there and what may be meant.
-fn syntax_issue(source: &str, tokens: &[Token], error: Option<&ParseError>) -> Issue {
-    let Some(error) = error else {
-        return Issue::new(Span::new(0, source.len()), "expression is not understood");
-    };
-    let offset = offset_of(source, error.pos);
-    let found = tokens.iter().find(|token| token.span.end > offset);
-    let span = found.map_or(Span::new(source.len(), source.len()), |token| token.span);
-    let text = source.get(span.start..span.end).unwrap_or_default();
-    let message = error
-        .msg
-        .strip_prefix("Syntax error: ")
-        .unwrap_or(&error.msg);
-    if let Some(unread) = message.strip_prefix("token recognition error at: ") {
-        return unreadable(span, text, unread);
-    }
-    let is_syntax = message.contains("expecting") || message.contains("no viable alternative");
-    if !is_syntax && !message.starts_with("Incomplete") && !message.contains("Context") {
-        return Issue::new(span, message.to_owned());
-    }
-    if found.is_none() || text.is_empty() {
-        let issue = Issue::new(span, "expression ends where more is expected");
-        return match tokens.last() {
-            None => Issue::new(span, "expression is empty"),
-            Some(last) => issue.help(format!(
-                "complete it after `{}`",
-                source
-                    .get(last.span.start..last.span.end)
-                    .unwrap_or_default()
-            )),
-        };
-    }
-    let issue = Issue::new(span, format!("`{text}` is not expected here"));
-    match text {
-        "in" | "true" | "false" | "null" => issue.help(format!(
-            "`{text}` is a keyword; write `['{text}']` to read a field of that name"
-        )),
-        _ => issue,
-    }
-}
-
-fn unreadable(span: Span, text: &str, unread: &str) -> Issue {
-    let first = unread.chars().nth(1).unwrap_or_default();
-    match first {
-        '\'' | '"' => Issue::new(
-            span,
-            "string is not terminated, or has an escape that CEL lacks",
-        )
-        .help("close it with the quote it began with; a backslash is written `\\\\`, or use r'…'"),
-        '=' => Issue::new(span, "`=` is no operator").help("use `==` to compare"),
-        '&' | '|' => Issue::new(span, format!("`{first}` is no operator"))
-            .help(format!("use `{first}{first}`")),
-        _ => Issue::new(span, format!("`{text}` is not part of the language")),
-    }
-}
-
-/// The byte offset of a line (from 1) and a column in characters (from 1).
-fn offset_of(source: &str, (line, column): (isize, isize)) -> usize {
-    let line = usize::try_from(line).unwrap_or_default().max(1);
-    let column = usize::try_from(column).unwrap_or_default().max(1);
-    let start: usize = source
-        .split_inclusive('\n')
-        .take(line - 1)
-        .map(str::len)
-        .sum();
-    let rest = source.get(start..).unwrap_or_default();
-    start
-        + rest
-            .chars()
-            .take(column - 1)
-            .map(char::len_utf8)
-            .sum::<usize>()
 }
