@@ -195,7 +195,10 @@ async fn what_the_server_registers_lives_as_long_as_the_release() {
     // As the server does, under its own account.
     let program = client(&world.as_the_program()).await;
     let filled = configuration(CLUSTER_NAME);
-    apply(&program, &filled).await.unwrap();
+    eventually("the program may fill its configuration", || async {
+        apply(&program, &filled).await.ok()
+    })
+    .await;
     assert_eq!(count().await, 1);
     let other = apply(&program, &configuration("other")).await;
     assert!(
@@ -313,6 +316,11 @@ async fn the_account_may_read_what_the_policies_read_and_no_more() {
         "rbac.reads=[]",
     ];
     world.helm(&less).await;
+    eventually("its rights are taken", || async {
+        let may = may(&program, ("list", "", "services")).await;
+        (!may).then_some(())
+    })
+    .await;
     let program = world.launch("default").start().await;
     let said = eventually("the program says what it may not read", || async {
         let answer = ask(program.admin, Method::GET, "/readyz?verbose").await;

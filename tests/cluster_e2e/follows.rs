@@ -1,15 +1,11 @@
 //! What policies read of the cluster, as it is and as it changes.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
+use super::support::SOON;
 use super::support::client::ask;
 use super::support::process::Launch;
 use super::{World, apply, namespace, policy, settings};
-
-/// How long a change of the cluster may take to be in force.
-const SOON: Duration = Duration::from_secs(1);
 
 fn with_params() -> String {
     let spec = json!({

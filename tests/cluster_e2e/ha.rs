@@ -31,20 +31,18 @@ use super::manages::{create, deployment, manifests};
 use super::network::Network;
 use super::service::{Link, Service};
 use super::support::client::{Serves, ask};
-use super::support::eventually;
 use super::support::kubernetes::ApiServer;
 use super::support::process::{Launch, Process};
+use super::support::{SOON, eventually};
 use super::{ALONE, apply, namespace};
 
 /// So many ask at once, so often.
 const CALLERS: usize = 8;
 const EVERY: Duration = Duration::from_millis(40);
-/// How long after a change of policies their old verdict may still be given.
-const SOON: Duration = Duration::from_secs(1);
 /// How long certificates live. The next is due after two thirds; a holder that is gone is replaced within
 /// the last third, and who is cut off is mended in it. The test lasts long enough to see the first
 /// forgotten.
-const LIFETIME: &str = "45s";
+const LIFETIME: &str = "60s";
 /// As the chart has it.
 const GRACE: &str = "5s";
 const FILE: &str = "replicas.cel";
@@ -77,7 +75,8 @@ impl Sample {
         !self.said.is_empty() && !self.said.contains("denied the request")
     }
 
-    /// Says whether it is the verdict of a policy that may have been in force.
+    /// Says whether it is the verdict of a policy that may have been in force; for [`SOON`] after a change
+    /// of policies the old one may still be.
     fn is_right(&self, changes: &[(Instant, u8)]) -> bool {
         let in_force = changes.iter().enumerate().filter(|(at, (since, _))| {
             let until = changes.get(at + 1).map(|(until, _)| *until + SOON);
@@ -379,7 +378,7 @@ impl World {
         assert!(!self.replicas[at].says(words).await, "two hold the lease");
         // Its policies are its own.
         self.change(2);
-        sleep(SOON * 2).await;
+        sleep(SOON + Duration::from_secs(1)).await;
         assert!(self.service.endpoint(self.address(at)).is_ready);
         let answered = self.replicas[at].reviews().await - before;
         self.replicas[at].link.mend();

@@ -163,7 +163,10 @@ impl World {
 async fn apply(client: &Client, object: &Value) {
     let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
     let kind = GroupVersionKind::try_from(&types).unwrap();
-    let (resource, _) = discovery::pinned_kind(client, &kind).await.unwrap();
+    let (resource, _) = eventually("the kind is known", || async {
+        discovery::pinned_kind(client, &kind).await.ok()
+    })
+    .await;
     let metadata = &object["metadata"];
     let api: Api<DynamicObject> = match metadata["namespace"].as_str() {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),

@@ -23,6 +23,7 @@ use super::support::client::{Client as Direct, Http, Serves, ask};
 use super::support::eventually;
 use super::support::kubernetes::ApiServer;
 use super::support::process::{Launch, Process};
+use super::support::rights::{account, granted, in_force};
 use super::{ALONE, apply, namespace};
 
 /// Deployments need two replicas.
@@ -68,9 +69,10 @@ impl World {
             apply(&admin, &namespace(name, "test")).await;
         }
         for object in objects {
-            // The API server tells who may do what within a moment.
             apply(&admin, object).await;
         }
+        let program = account("policy", "portcullis");
+        in_force(&admin, &program, &granted(objects)).await;
         World {
             balancer: Balancer::start().await,
             server,

@@ -14,13 +14,11 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::support::client::ask;
-use super::support::eventually;
 use super::support::kubernetes::ApiServer;
 use super::support::process::{Launch, Process, respond};
+use super::support::{SOON, eventually};
 use super::{ALONE, apply, namespace, settings};
 
-/// How long a change of the cluster may take to be in force.
-const SOON: Duration = Duration::from_secs(1);
 const GROUP: &str = "admissionregistration.k8s.io";
 const LABEL: &str = "portcullis.dev/policy";
 /// In force besides, from a file.
@@ -469,9 +467,10 @@ async fn of_several_replicas_an_author_hears_once() {
         world.told("rules", "mine", reason).await;
     }
     let api: Api<Event> = Api::namespaced(world.admin.clone(), "rules");
+    // What the other had to say was said when it ended.
+    second.stop().await;
     let events = api.list(&ListParams::default()).await.unwrap();
     assert_eq!(events.items.len(), 2);
-    second.stop().await;
     world.program.stop().await;
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -237,9 +238,17 @@ fn run(mut command: Command, folder: &Path, name: &str) -> Running {
     Running(command.spawn().unwrap())
 }
 
-/// Ports that nobody listens on; all are held until the last is found.
+/// Ports that nobody listens on; all are held until the last is found. They are below those that systems
+/// give to connections, so that nobody has them between two lives of a server.
 fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 500).unwrap() * 24;
+    let held = [(); COUNT].map(|()| {
+        let mut tried =
+            (0..).map(|_| 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
+        let listener = tried.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+        listener.unwrap()
+    });
     held.map(|listener| listener.local_addr().unwrap().port())
 }
 

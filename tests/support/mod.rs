@@ -16,8 +16,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long anything that must happen may take; generous, for machines that are busy.
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+/// How long anything that must happen may take; generous, for machines that are busy. A Lease alone may
+/// take 19 s to find another holder.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// Within which a change holds: what users are promised, of programs built as they are released.
+pub(crate) const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
 
 /// Asks `holds` until it answers with a value; panics with `what` after [`BOUND`].
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
