@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::finding::{Finding, Findings, Result as Rating};
 use super::plan::{LeftOut, Plan};
 use super::served::Discovery;
+use crate::admission::resources::split;
 
 /// The size of a report: a sixth of what etcd takes at once (`--max-request-bytes`, 1.5 MiB).
 pub const MOST_BYTES: usize = 256 * 1024;
@@ -43,17 +44,30 @@ pub enum Api {
 }
 
 impl Api {
+    /// All, the newer one first.
+    pub const ALL: [Api; 2] = [Api::OpenReports, Api::PolicyReports];
+
     /// Returns the one that a cluster serves, the newer one first.
     pub fn of(discovery: &Discovery) -> Option<Self> {
-        let is_served = |api: &Api| {
-            [true, false].into_iter().all(|is_namespaced| {
-                let kind = api.kind(is_namespaced);
-                discovery.kind(api.api_version(), kind).is_some()
-            })
-        };
-        [Api::OpenReports, Api::PolicyReports]
-            .into_iter()
-            .find(is_served)
+        Api::ALL.into_iter().find(|api| api.is_served(discovery))
+    }
+
+    /// Returns the one of an API group.
+    pub fn of_group(group: &str) -> Option<Self> {
+        Api::ALL.into_iter().find(|api| api.group() == group)
+    }
+
+    /// Says whether a cluster serves both kinds.
+    pub fn is_served(self, discovery: &Discovery) -> bool {
+        [true, false].into_iter().all(|is_namespaced| {
+            let kind = self.kind(is_namespaced);
+            discovery.kind(self.api_version(), kind).is_some()
+        })
+    }
+
+    /// Returns the API group.
+    pub fn group(self) -> &'static str {
+        split(self.api_version()).0
     }
 
     /// Returns `group/version`.

@@ -54,7 +54,8 @@ const POLICY_NAMESPACE: &str = "The namespace whose PolicyExceptions reach all o
 ///
 /// Objects are listed by page, and the API server decides how fast: a hundred thousand of them take no
 /// more memory than a thousand. It takes the right to list the kinds that the policies match and read,
-/// namespaces and custom resource definitions; with --report also to list, patch and delete reports.
+/// namespaces and custom resource definitions; with --report also to list, create, patch and delete reports.
+/// `portcullis manifests --for audit` prints that role.
 ///
 /// Besides the exceptions in files, the PolicyExceptions of the cluster count that lie in the namespaces
 /// which --policy-namespace and --exception-namespaces name, as for `serve`; that takes the right to list
@@ -126,9 +127,10 @@ pub struct Args {
     format: Format,
 
     /// Write what is found as reports into the cluster, too: Reports of openreports.io, or PolicyReports of
-    /// wgpolicyk8s.io
-    #[arg(long, conflicts_with_all = ["kind", "policy"])]
-    report: bool,
+    /// wgpolicyk8s.io; of the first that the cluster has, unless one of them is given
+    #[arg(long, value_name = "API", num_args = 0..=1, require_equals = true, value_parser = reports)]
+    #[arg(default_missing_value = ANY, conflicts_with_all = ["kind", "policy"])]
+    report: Option<Reports>,
 
     /// On how many threads objects are evaluated [default: the number of processors]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -145,6 +147,36 @@ pub struct Args {
     /// When to use colours
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     color: Colour,
+}
+
+/// What is given for any API of reports.
+const ANY: &str = "any";
+
+/// Where reports are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reports {
+    /// To the first that the cluster has.
+    Any,
+    /// To this one.
+    One(Api),
+}
+
+impl Reports {
+    /// Returns the API, if the cluster has it.
+    fn found(self, discovery: &Discovery) -> Option<Api> {
+        match self {
+            Reports::Any => Api::of(discovery),
+            Reports::One(api) => Some(api).filter(|it| it.is_served(discovery)),
+        }
+    }
+}
+
+fn reports(text: &str) -> Result<Reports, String> {
+    match (text, Api::of_group(text)) {
+        (ANY, _) => Ok(Reports::Any),
+        (_, Some(api)) => Ok(Reports::One(api)),
+        (_, None) => Err("it is none of `openreports.io`, `wgpolicyk8s.io`".to_owned()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -326,10 +358,10 @@ async fn audit(
     };
     check_names("--kind", &args.kind, served)?;
     let api = match args.report {
-        false => None,
-        true => match Api::of(&known.discovery) {
+        None => None,
+        Some(wanted) => match wanted.found(&known.discovery) {
             Some(api) => Some(api),
-            None => return Err(Failure::Service(no_reports(&address))),
+            None => return Err(Failure::Service(no_reports(&address, wanted))),
         },
     };
     let only = Only {
@@ -435,7 +467,10 @@ async fn read(lister: &Lister, known: &Known, set: &PolicySet) -> Result<Texts, 
     }
 }
 
-fn no_reports(address: &str) -> String {
+fn no_reports(address: &str, wanted: Reports) -> String {
+    if let Reports::One(api) = wanted {
+        return format!("{address} serves no reports of {}", api.api_version());
+    }
     format!(
         "{address} serves no reports: install the custom resource definitions of openreports.io \
          (https://github.com/openreports/reports-api) or of wgpolicyk8s.io"

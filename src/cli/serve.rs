@@ -110,9 +110,12 @@ Configuration:
   These have no flag (PORTCULLIS_LIMITS_BODY is limits.body):
     events             false   Events on the controllers of what is denied (PolicyDenied), so that
                                `kubectl describe` of a ReplicaSet says why it has no pods; the account
-                               of the server must be allowed to create and patch events.k8s.io events
+                               of the server must be allowed to create and patch events.k8s.io events.
+                               In audit mode nothing is denied, and none is written
     certsLifetime      2160h   of a certificate in a Secret, which is renewed a third of it before
     audit.interval     0s      after a scan of what the cluster has comes the next; 0s for none
+    audit.reports      openreports.io  where what it finds is written: openreports.io, wgpolicyk8s.io, or
+                               none; metrics say it in any case
     limits.connections 1024    open connections
     limits.handshake   5s      for the TLS handshake
     limits.headers     10s     for the headers of a request
@@ -158,6 +161,9 @@ Metrics and traces:
   policies. Reviews whose traceparent is sampled are traced by OTLP over HTTP (protobuf): the review, its
   policies, their expressions. OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and
   OTEL_SDK_DISABLED are heeded.
+
+Rights:
+  `portcullis manifests --config FILE`, with the same flags, prints the roles that the server needs, no more.
 
 SIGTERM makes /readyz fail, keeps serving for the grace period, answers what is open and exits 0;
 SIGINT skips the grace period; a second signal aborts.")]
@@ -633,6 +639,7 @@ async fn auditor(
     let client = found.map_or_else(|| cluster.client(), |(client, _)| client);
     Ok(Auditor {
         interval: config.audit_interval,
+        reports: config.audit_reports,
         cluster,
         policies: Arc::clone(policies),
         lister: Lister::new(client, Some(MOST_PAGES_A_SECOND)),

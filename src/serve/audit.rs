@@ -59,6 +59,8 @@ const MOST_PAUSES: u32 = 20;
 pub struct Auditor {
     /// How long after the end of a scan the next one begins.
     pub interval: Duration,
+    /// Where reports are written to, if they are.
+    pub reports: Option<Api>,
     /// What policies read.
     pub cluster: Arc<Cluster>,
     /// The policies.
@@ -199,7 +201,7 @@ impl Auditor {
         Ok(said)
     }
 
-    /// Writes the reports, if everything could be looked at and the cluster has any.
+    /// Writes the reports, if they are to be, everything could be looked at and the cluster has them.
     async fn report(
         &self,
         scanned: &Scanned,
@@ -218,9 +220,15 @@ impl Auditor {
                 "no report is written, because not everything was seen: {first}"
             ));
         }
-        let Some(api) = Api::of(discovery) else {
-            return Ok("; the cluster has no kind of reports".to_owned());
+        let Some(api) = self.reports else {
+            return Ok(String::new());
         };
+        if !api.is_served(discovery) {
+            let other = Api::of(discovery);
+            let other = other.map(|it| format!(", but those of {} (`audit.reports`)", it.group()));
+            let (group, other) = (api.group(), other.unwrap_or_default());
+            return Ok(format!("; the cluster has no reports of {group}{other}"));
+        }
         let writer = Writer {
             lister: &self.lister,
             api,

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 
+use crate::audit::report::Api;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
@@ -77,6 +78,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// How long after a scan of what the cluster has the next one begins; zero for none.
     pub audit_interval: Duration,
+    /// Where reports of such scans are written to, if they are.
+    pub audit_reports: Option<Api>,
     /// What is logged.
     pub log: LogConfig,
     /// Whether owners of what is denied are told by Events.
@@ -236,6 +239,7 @@ impl Default for Config {
             // hundred thousand objects of which a kilobyte is read.
             cache_bytes: 128 << 20,
             audit_interval: Duration::ZERO,
+            audit_reports: Some(Api::OpenReports),
             log: LogConfig::default(),
             decision_log: None,
             traces_endpoint: None,
@@ -253,14 +257,21 @@ impl Config {
             (Some(service), None) => Target::Service(service.clone()),
             (None, None) => return None,
         };
-        let beside = self.service.as_ref().or(self.certs_secret.as_ref());
-        let namespace = self.namespace.as_ref();
         Some(Place {
             name: self.name.clone(),
-            namespace: namespace.or(beside.map(|it| &it.namespace)).cloned(),
+            namespace: self.own_namespace().map(str::to_owned),
             target,
             mode: self.mode,
         })
+    }
+
+    /// Returns the namespace that the server runs in, if it is known.
+    pub fn own_namespace(&self) -> Option<&str> {
+        let beside = self.service.as_ref().or(self.certs_secret.as_ref());
+        let namespace = self.namespace.as_ref();
+        namespace
+            .or(beside.map(|it| &it.namespace))
+            .map(String::as_str)
     }
 }
 

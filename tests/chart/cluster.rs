@@ -73,7 +73,11 @@ impl World {
 
     /// Prepares the program with the configuration that the chart renders with these values.
     pub(crate) fn launch(&self, values: &str) -> Launch {
-        let objects = objects(values, &[]);
+        self.launch_as(&objects(values, &[]))
+    }
+
+    /// Prepares the program with the configuration among these objects.
+    pub(crate) fn launch_as(&self, objects: &[Value]) -> Launch {
         let mut maps = objects
             .iter()
             .filter_map(|it| it["data"]["portcullis.yaml"].as_str());

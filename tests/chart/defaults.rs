@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 use std::fs;
 
 use portcullis::admission::resources::{Resources, split};
+use portcullis::audit::report::Api;
+use portcullis::audit::view;
 use portcullis::cel::version::KubernetesVersion;
 use portcullis::policy::model::{FailurePolicy, PolicyScope, Scope};
 use portcullis::policy::overrides::Overrides;
 use portcullis::policy::set::PolicySet;
-use portcullis::serve::registration::roles::audit_roles;
+use portcullis::serve::registration::roles::listed_by_scans;
 use portcullis::sources;
 use serde_json::{Value, json};
 
@@ -268,6 +270,16 @@ fn reads(set: &PolicySet) -> String {
         let resource = Resources::built_in().by_kind(&api_version, &kind).resource;
         resources.entry(group).or_default().insert(resource);
     }
+    lines(&resources)
+}
+
+/// What a scan may list for them, as `manifests --audit` says: one line for each group.
+fn listed(set: &PolicySet) -> String {
+    lines(&listed_by_scans(set))
+}
+
+/// One line for each group.
+fn lines(resources: &BTreeMap<String, BTreeSet<String>>) -> String {
     let lines = resources.iter().map(|(group, resources)| {
         let resources: Vec<_> = resources.iter().cloned().collect();
         format!(
@@ -278,45 +290,49 @@ fn reads(set: &PolicySet) -> String {
     lines.collect()
 }
 
-/// What a scan may list for them, as `manifests --audit` says: one line for each group.
-fn listed(set: &PolicySet) -> String {
-    let role = audit_roles(set, "portcullis", None).remove(0);
-    let rules = role["rules"].as_array().unwrap();
-    let lists = rules.iter().filter(|rule| rule["verbs"] == json!(["list"]));
-    let lines = lists.map(|rule| {
-        let texts =
-            |key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).unwrap() };
-        let resources = quoted(&texts("resources"));
-        format!(
-            "    - {{apiGroup: {:?}, resources: [{resources}]}}\n",
-            texts("apiGroups")[0]
-        )
-    });
-    lines.collect()
-}
-
-/// Definitions of the kinds among them that no API server has by itself.
+/// Definitions of the kinds that built-in policies read or match and that no API server has by itself.
 pub(crate) fn definitions() -> Vec<Value> {
-    let kinds = kinds(&built_in());
-    let custom = kinds.iter().filter(|(version, _)| {
-        let group = split(version).0;
-        group.contains('.') && !group.ends_with(".k8s.io")
-    });
+    let set = built_in();
+    let is_custom = |group: &str| group.contains('.') && !group.ends_with(".k8s.io");
+    let mut found = BTreeMap::new();
+    for kind in view::kinds(&set, &[PolicyScope::Request, PolicyScope::Cluster]) {
+        let resource = Resources::built_in().by_kind(&kind.api_version, &kind.kind);
+        let plural = (resource.group, resource.resource);
+        found.insert(plural, (resource.version, kind.kind));
+    }
+    for (group, resources) in listed_by_scans(&set) {
+        for resource in resources {
+            // The kinds of what is only matched nobody asks for, nor for a version.
+            let kind = format!("{}{}", resource[..1].to_uppercase(), &resource[1..]);
+            let plural = (group.clone(), resource);
+            found.entry(plural).or_insert(("v1".to_owned(), kind));
+        }
+    }
+    let custom = found.iter().filter(|((group, _), _)| is_custom(group));
     custom
-        .map(|(version, kind)| definition(version, kind))
+        .map(|((group, plural), (version, kind))| {
+            definition((group, version), (plural, kind), "Namespaced")
+        })
         .collect()
 }
 
-fn definition(api_version: &str, kind: &str) -> Value {
-    let (group, version) = split(api_version);
-    let plural = Resources::built_in().by_kind(api_version, kind).resource;
+/// Definitions of both kinds of reports.
+pub(crate) fn of_reports(api: Api) -> [Value; 2] {
+    let version = split(api.api_version());
+    [(true, "Namespaced"), (false, "Cluster")].map(|(is_namespaced, scope)| {
+        let names = (api.plural(is_namespaced), api.kind(is_namespaced));
+        definition(version, names, scope)
+    })
+}
+
+fn definition((group, version): (&str, &str), (plural, kind): (&str, &str), scope: &str) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},
         "spec": {
             "group": group,
-            "scope": "Namespaced",
+            "scope": scope,
             "names": {"kind": kind, "plural": plural},
             "versions": [{
                 "name": version,

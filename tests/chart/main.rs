@@ -21,6 +21,7 @@ mod manages;
 mod monitoring;
 mod packs;
 mod rendered;
+mod rights;
 
 use std::path::{Path, PathBuf};
 

@@ -2,39 +2,19 @@
 //! makes, and what it is called for is what the chart says elsewhere.
 
 use std::collections::BTreeSet;
-use std::process::Command;
-use std::time::{Duration, SystemTime};
 
 use hyper::Method;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
-use portcullis::certs::issue::issue;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::cluster::{World, apply, make_namespace};
-use super::defaults;
 use super::helm::{CLUSTER_NAME, NAMESPACE, RELEASE, objects};
+use super::only;
 use super::support::client::ask;
 use super::support::eventually;
-use super::support::process::Process;
-use super::support::rights::{
-    Right, account, ask_about_an_unknown_namespace, granted, in_force, live,
-};
-use super::{documents, only};
-
-/// ConfigMaps need a namespace that is open, and somebody who may read Secrets.
-const MINE: &str = "// ---
-// name: mine
-// match: {resources: [v1/configmaps]}
-// ---
-
-// @require it is open, and the user may read Secrets
-namespaceObject.metadata.name != 'closed'
-  && authorizer.group('').resource('secrets').namespace(request.namespace).check('get').allowed()
-";
 
 /// What rules ask for, one by one: group, version, resource, operation and scope.
 fn asked(configuration: &Value) -> BTreeSet<[String; 5]> {
@@ -199,167 +179,4 @@ async fn config_maps_of_the_namespace_that_is_named_hold_policies() {
     )
     .await;
     program.stop().await;
-}
-
-#[test]
-#[ignore = "needs helm; tests/chart/build"]
-fn the_roles_of_the_chart_are_those_of_the_program() {
-    let needed = |more: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .arg("manifests")
-            .args(registration())
-            .args(["--policy-namespace", "policies"])
-            .args(["--cluster-policies", "labelled"])
-            .args(more)
-            .output()
-            .unwrap();
-        granted(&documents(&String::from_utf8(output.stdout).unwrap()))
-    };
-    let of_chart = |mode: &str| {
-        let set = format!("certificates.mode={mode},certificates.mounted.secretName=a");
-        granted(&objects("published", &["--set", &set]))
-    };
-    for mode in ["certManager", "mounted"] {
-        assert_eq!(of_chart(mode), needed(&["--mounted-certs"]), "{mode}");
-    }
-    // The Secret comes with the chart.
-    let mut needed = needed(&[]);
-    assert!(needed.remove(&Right {
-        verb: "create".to_owned(),
-        group: String::new(),
-        resource: "secrets".to_owned(),
-        namespace: NAMESPACE.to_owned(),
-        name: String::new(),
-    }));
-    assert_eq!(of_chart("self"), needed);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
-async fn every_right_of_the_chart_is_used_and_none_is_missing() {
-    use_every_right("certificates.mode=self", Certificate::Own).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
-async fn nor_is_any_where_the_certificate_is_mounted() {
-    let mounted = "certificates.mode=mounted,certificates.mounted.secretName=a";
-    use_every_right(mounted, Certificate::Mounted).await;
-}
-
-/// Where the certificate of a replica is from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Certificate {
-    Own,
-    Mounted,
-}
-
-async fn use_every_right(mode: &str, certificate: Certificate) {
-    let mut world = World::start().await;
-    for definition in defaults::definitions() {
-        apply(&world.admin, &definition).await.unwrap();
-    }
-    make_namespace(&world.admin, "policies").await;
-    let policy = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": "mine",
-            "namespace": "policies",
-            "labels": {"portcullis.dev/policy": ""},
-        },
-        "data": {"mine.cel": MINE},
-    });
-    apply(&world.admin, &policy).await.unwrap();
-    for broken in broken() {
-        apply(&world.admin, &broken).await.unwrap();
-    }
-    let set = &*format!(
-        "policies.namespace=policies,policies.cluster=labelled,rbac.authorizer=true,{mode}"
-    );
-    world
-        .helm(&[
-            "install",
-            RELEASE,
-            "portcullis",
-            "--create-namespace",
-            "--set",
-            set,
-        ])
-        .await;
-    let rights = granted(&objects("published", &["--set", set]));
-    let user = account(NAMESPACE, RELEASE);
-    in_force(&world.admin, &user, &rights).await;
-    let rights = (&*user, &rights);
-    let begin = async |world: &mut World| first_days(world, certificate).await;
-    let program = live(&mut world, |it| &it.server, rights, begin).await;
-    program.stop().await;
-}
-
-/// What authors are told of: a ConfigMap without a policy, and a policy of the name of a built-in one.
-fn broken() -> [Value; 2] {
-    let labels = json!({"portcullis.dev/policy": ""});
-    [
-        json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "broken", "namespace": "policies", "labels": labels},
-            "data": {"policy": "true"},
-        }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": "meshery-replicas", "labels": labels},
-            "spec": {
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": [""],
-                    "apiVersions": ["v1"],
-                    "operations": ["CREATE"],
-                    "resources": ["endpoints"],
-                }]},
-                "validations": [{"expression": "true"}],
-            },
-        }),
-    ]
-}
-
-async fn first_days(world: &World, certificate: Certificate) -> Process {
-    let (registration, certs) = (registration(), TempDir::new().unwrap());
-    let launch = world.launch("published");
-    let mut launch = launch.args(registration.each_ref().map(String::as_str));
-    let name = format!("{RELEASE}.{NAMESPACE}.svc");
-    if certificate == Certificate::Mounted {
-        let hour = Duration::from_secs(3600);
-        let issued = issue(std::slice::from_ref(&name), SystemTime::now(), hour).unwrap();
-        for (file, text) in [
-            ("tls.crt", issued.certificate),
-            ("tls.key", issued.key),
-            ("ca.crt", issued.authority),
-        ] {
-            std::fs::write(certs.path().join(file), text).unwrap();
-        }
-        launch = launch.certs(certs.path());
-    }
-    let program = launch.start().await;
-    eventually("the policy is in force", || async {
-        let policies = program.policies().await.to_string();
-        policies.contains("configmap/policies/mine").then_some(())
-    })
-    .await;
-    let secrets: Api<Secret> = Api::namespaced(world.admin.clone(), NAMESPACE);
-    let authorities = eventually("there is a certificate", || async {
-        let authorities = match certificate {
-            Certificate::Own => {
-                let data = secrets.get("portcullis-certs").await.unwrap().data?;
-                data.get("ca.crt")?.0.clone()
-            }
-            Certificate::Mounted => std::fs::read(certs.path().join("ca.crt")).unwrap(),
-        };
-        let ready = ask(program.admin, Method::GET, "/readyz").await;
-        (ready.status == 200).then_some(authorities)
-    })
-    .await;
-    let about = ("configmaps", "ConfigMap");
-    ask_about_an_unknown_namespace(&program, (&name, &authorities), about).await;
-    program
 }

@@ -176,6 +176,151 @@ fn each_installation_has_what_is_its_own() {
     );
 }
 
+/// The rules of every role with the place of that role, without names.
+fn rules(objects: &[Value]) -> Vec<(String, Value)> {
+    let roles = objects.iter().filter(|it| it.get("rules").is_some());
+    let place = |it: &Value| format!("{} {}", it["kind"], it["metadata"]["namespace"]);
+    roles.map(|it| (place(it), it["rules"].clone())).collect()
+}
+
+#[test]
+fn a_server_outside_of_the_cluster_manages_itself_with_the_same_rights() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS)]);
+    let url = "manifests --policies p --url https://10.0.0.1:8443";
+    let service = "manifests --policies p --service policy/portcullis";
+    for (outside, inside) in [
+        ("--certs-secret policy/portcullis-certs", ""),
+        ("--mounted-certs --namespace policy", "--mounted-certs"),
+    ] {
+        let (outside, _) = printed(&folder, &format!("{url} {outside}"));
+        let (inside, _) = printed(&folder, &format!("{service} {inside}"));
+        assert_eq!(outside, inside);
+        let webhooks = of_kind(&outside, "ValidatingWebhookConfiguration").get("webhooks");
+        assert!(webhooks.is_none(), "it fills them in itself");
+    }
+    // Where the Lease is kept must be known, as for `serve`.
+    let refused = folder.run(&format!("{url} --mounted-certs"));
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.err.contains("without `namespace`"),
+        "{}",
+        refused.err
+    );
+
+    // A server that keeps nothing itself reads its policies all the same, and nobody is named who it is.
+    let (objects, _) = printed(&folder, &format!("{url} --policy-namespace rules --events"));
+    let expected = [r#""ClusterRole" null"#, r#""Role" "rules""#];
+    let rules = rules(&objects);
+    assert_eq!(rules.iter().map(|it| &*it.0).collect::<Vec<_>>(), expected);
+    assert!(!rules[0].1.to_string().contains("webhookconfigurations"));
+    assert!(!objects.iter().any(|it| it.get("subjects").is_some()));
+    let configuration = of_kind(&objects, "ValidatingWebhookConfiguration");
+    assert_eq!(
+        configuration["webhooks"][0]["clientConfig"]["url"],
+        "https://10.0.0.1:8443/validate"
+    );
+}
+
+#[test]
+fn every_setting_of_a_configuration_has_its_rights() {
+    let configuration = "service: policy/portcullis
+certsSecret: keys/tls
+name: gate
+policies: [p]
+policyNamespace: rules
+exceptionNamespaces: [team, rules]
+clusterPolicies: labelled
+events: true
+audit: {interval: 1h, reports: wgpolicyk8s.io}
+";
+    let silent = format!("{configuration}mode: audit\n");
+    let folder = Folder::with(&[
+        ("p/replicas.cel", REPLICAS),
+        ("portcullis.yaml", configuration),
+        ("silent.yaml", &silent),
+    ]);
+    let (by_file, _) = printed(&folder, "manifests --config portcullis.yaml");
+    let (by_flags, _) = printed(
+        &folder,
+        "manifests --policies p --service policy/portcullis --certs-secret keys/tls --name gate \
+         --policy-namespace rules --exception-namespaces team --exception-namespaces rules \
+         --cluster-policies labelled --events --audit --reports wgpolicyk8s.io",
+    );
+    assert_eq!(by_file, by_flags);
+    let places: Vec<String> = rules(&by_file).into_iter().map(|it| it.0).collect();
+    let expected = [
+        r#""ClusterRole" null"#,
+        r#""Role" "keys""#,
+        r#""Role" "policy""#,
+        r#""Role" "default""#,
+        r#""Role" "rules""#,
+        r#""Role" "team""#,
+        r#""ClusterRole" null"#,
+    ];
+    assert_eq!(places, expected);
+    let text = |place: usize| rules(&by_file)[place].1.to_string();
+    let told =
+        r#"{"apiGroups":["events.k8s.io"],"resources":["events"],"verbs":["create","patch"]}"#;
+    assert!(text(0).contains(told), "{}", text(0));
+    assert!(text(1).contains("secrets") && !text(1).contains("leases"));
+    assert!(text(2).contains("leases") && !text(2).contains("secrets"));
+    assert!(text(6).contains("wgpolicyk8s.io") && !text(6).contains("openreports.io"));
+
+    // In audit mode nothing is denied, and so nobody told.
+    let (objects, _) = printed(&folder, "manifests --config silent.yaml");
+    assert!(!rules(&objects)[0].1.to_string().contains("events"));
+    // What is given besides counts more.
+    let line = "manifests --config portcullis.yaml --reports none --name other";
+    let (objects, _) = printed(&folder, line);
+    assert!(!rules(&objects)[6].1.to_string().contains("reports"));
+    assert_eq!(objects[1]["metadata"]["name"], "other");
+}
+
+#[test]
+fn the_command_audit_has_a_role_of_its_own() {
+    let folder = Folder::with(&[("p/reads.cel", READS), ("p/replicas.cel", REPLICAS)]);
+    let (objects, said) = printed(
+        &folder,
+        "manifests --for audit --policies p --namespace ci --exception-namespaces team",
+    );
+    let kinds: Vec<_> = objects
+        .iter()
+        .map(|it| it["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
+    );
+    assert_eq!(
+        objects[1]["subjects"],
+        json!([{"kind": "ServiceAccount", "name": "portcullis-audit-command", "namespace": "ci"}])
+    );
+    let list = |group: &str, resources: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": ["list"]});
+    assert_eq!(
+        objects[0]["rules"],
+        json!([
+            list("", &["configmaps", "namespaces"]),
+            list("apiextensions.k8s.io", &["customresourcedefinitions"]),
+            list("apps", &["deployments"]),
+            list("autoscaling", &["horizontalpodautoscalers"]),
+            list("example.org", &["limits"]),
+            {
+                "apiGroups": ["openreports.io"],
+                "resources": ["clusterreports", "reports"],
+                "verbs": ["create", "delete", "list", "patch"],
+            },
+        ])
+    );
+    assert_eq!(
+        objects[2]["rules"],
+        json!([list("portcullis.dev", &["policyexceptions"])])
+    );
+    assert!(said.contains("the resource of the kind `Limit`"), "{said}");
+    let (objects, _) = printed(&folder, "manifests --for audit --policies p --reports none");
+    assert_eq!(objects.len(), 1, "nobody is named whose it is");
+    assert!(!objects[0].to_string().contains("openreports"));
+}
+
 #[test]
 fn with_an_authority_the_configurations_are_whole() {
     let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("p/reads.cel", READS)]);
@@ -249,6 +394,10 @@ fn what_cannot_be_used_is_refused() {
             "holds no certificate",
         ),
         ("manifests --policies none --service a/b", "none"),
+        (
+            "manifests --policies p --service a/b --audit --reports kyverno",
+            "`kyverno` is none of `openreports.io`, `wgpolicyk8s.io`, `none`",
+        ),
     ] {
         let output = folder.run(line);
         assert_eq!(output.code, Some(2), "{line}: {}", output.err);

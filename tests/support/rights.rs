@@ -171,17 +171,15 @@ fn faults(events: &[Value], granted: &BTreeSet<Right>) -> Vec<String> {
             let (verb, uri) = (&event["verb"], &event["requestURI"]);
             faults.insert(format!("forbidden: {} {}", text(verb), text(uri)));
         }
-        let Some(done) = done(event) else {
-            // Discovery, which everybody may ask for.
-            continue;
-        };
-        let rules = granted.iter().filter(|rule| rule.allows(&done));
-        match rules.max_by_key(|rule| rule.narrowness()) {
-            Some(rule) => {
-                unused.remove(rule);
-            }
-            None => {
-                faults.insert(format!("done and not granted: {done}"));
+        for done in done(event) {
+            let rules = granted.iter().filter(|rule| rule.allows(&done));
+            match rules.max_by_key(|rule| rule.narrowness()) {
+                Some(rule) => {
+                    unused.remove(rule);
+                }
+                None => {
+                    faults.insert(format!("done and not granted: {done}"));
+                }
             }
         }
     }
@@ -189,21 +187,33 @@ fn faults(events: &[Value], granted: &BTreeSet<Right>) -> Vec<String> {
     faults.into_iter().chain(unused).collect()
 }
 
-/// What an event says was done, unless it is about no resource.
-fn done(event: &Value) -> Option<Right> {
-    let about = event["objectRef"].as_object()?;
+/// What an event says was done: nothing, if it is about no resource, as discovery, which everybody may ask
+/// for; two things, if what was patched was not there: that takes the right to create it, too (apiserver
+/// `pkg/endpoints/handlers/patch.go`).
+fn done(event: &Value) -> Vec<Right> {
+    let Some(about) = event["objectRef"].as_object() else {
+        return Vec::new();
+    };
     let field = |key: &str| about.get(key).map(text).unwrap_or_default();
     let mut resource = field("resource");
     if let Some(subresource) = about.get("subresource") {
         resource = format!("{resource}/{}", text(subresource));
     }
-    Some(Right {
+    let done = Right {
         verb: text(&event["verb"]),
         group: field("apiGroup"),
         resource,
         namespace: field("namespace"),
         name: field("name"),
-    })
+    };
+    if done.verb != "patch" || event["responseStatus"]["code"] != 201 {
+        return vec![done];
+    }
+    let created = Right {
+        verb: "create".to_owned(),
+        ..done.clone()
+    };
+    vec![done, created]
 }
 
 fn text(value: &Value) -> String {
@@ -214,15 +224,58 @@ fn text(value: &Value) -> String {
 /// It is called by `name`, under a certificate that these authorities have signed.
 pub(crate) async fn ask_about_an_unknown_namespace(
     process: &Process,
-    (name, authorities): (&str, &[u8]),
-    (resource, kind): (&str, &str),
+    called: (&str, &[u8]),
+    about: (&str, &str),
 ) {
+    let mut direct = call(process, called).await;
+    respond(&mut direct, "/validate", &creation(about, "unknown")).await;
+}
+
+/// Has a server deny an object that a ReplicaSet makes, again and again, until the controller was told, and
+/// then told that there were more.
+pub(crate) async fn have_a_controller_told(
+    (process, server): (&Process, &ApiServer),
+    called: (&str, &[u8]),
+    (about, namespace): ((&str, &str), &str),
+    user: &str,
+) {
+    let mut direct = call(process, called).await;
+    let mut review = creation(about, namespace);
+    review["request"]["object"]["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": "web",
+        "uid": "uid-of-web",
+        "controller": true,
+    }]);
+    let deadline = Instant::now() + BOUND;
+    loop {
+        let response = respond(&mut direct, "/validate", &review).await;
+        assert_eq!(response["allowed"], false, "{response}");
+        let events = server.audit(user);
+        let mut of_events = events
+            .iter()
+            .filter(|it| it["objectRef"]["resource"] == "events");
+        if of_events.any(|it| it["verb"] == "patch") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no Event counts what is denied");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Connects to a server by a name, under a certificate that these authorities have signed.
+async fn call(process: &Process, (name, authorities): (&str, &[u8])) -> Direct {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ca.crt");
     std::fs::write(&path, authorities).unwrap();
     let connected = Direct::connect_to((name, process.address()), &path, Http::Two).await;
-    let mut direct = connected.unwrap();
-    let review = json!({
+    connected.unwrap()
+}
+
+/// A review of an object to be created.
+fn creation((resource, kind): (&str, &str), namespace: &str) -> Value {
+    json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
@@ -230,15 +283,14 @@ pub(crate) async fn ask_about_an_unknown_namespace(
             "kind": {"group": "", "version": "v1", "kind": kind},
             "resource": {"group": "", "version": "v1", "resource": resource},
             "name": "one",
-            "namespace": "unknown",
+            "namespace": namespace,
             "operation": "CREATE",
             "userInfo": {"username": "ann"},
             "object": {
                 "apiVersion": "v1",
                 "kind": kind,
-                "metadata": {"name": "one", "namespace": "unknown"},
+                "metadata": {"name": "one", "namespace": namespace},
             },
         },
-    });
-    respond(&mut direct, "/validate", &review).await;
+    })
 }

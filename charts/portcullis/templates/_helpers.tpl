@@ -35,6 +35,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s.%s" (include "portcullis.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* Where reports of scans are written to. Once chosen the server keeps to it, for which it has the right. */}}
+{{- define "portcullis.reports" -}}
+{{- if ne .Values.audit.reports "auto" -}}
+{{- .Values.audit.reports -}}
+{{- else if .Capabilities.APIVersions.Has "openreports.io/v1alpha1" -}}
+openreports.io
+{{- else if .Capabilities.APIVersions.Has "wgpolicyk8s.io/v1alpha2" -}}
+wgpolicyk8s.io
+{{- else -}}
+openreports.io
+{{- end -}}
+{{- end -}}
+
 {{/* Says whether the server registers itself. */}}
 {{- define "portcullis.registers" -}}
 {{- if eq .Values.webhooks.registration "server" -}}
@@ -115,6 +128,7 @@ overrides:
 {{- with .Values.audit.interval }}
 audit:
   interval: {{ . }}
+  reports: {{ include "portcullis.reports" $ }}
 {{- end }}
 {{- if .Values.events }}
 events: true

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::values::{address, amount, bytes, duration, duration_above_zero, one_of, url};
 use super::{Certificates, ClusterChoice, ClusterPolicies, Config, Mode, VARIABLE_PREFIX};
+use crate::audit::report::Api;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::{self, ObjectName};
 use crate::policy::overrides::Profile;
@@ -73,7 +74,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 38] = [
+pub(super) static KEYS: [Key; 39] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -170,6 +171,7 @@ pub(super) static KEYS: [Key; 38] = [
             Some(v))
     },
     key!("audit.interval", duration, |c, v| c.audit_interval = v),
+    key!("audit.reports", reports, |c, v| c.audit_reports = v),
     key!("events", boolean, |c, v| c.events = v),
     key!("log.level", Some("log-level"), level, |c, v| c.log.level =
         v),
@@ -291,6 +293,14 @@ pub(super) fn cluster_policies(text: &str) -> Result<ClusterPolicies, String> {
         "labelled" => Ok(ClusterPolicies::Labelled),
         "none" => Ok(ClusterPolicies::None),
         _ => Err(one_of(text, &["labelled", "none"])),
+    }
+}
+
+fn reports(text: &str) -> Result<Option<Api>, String> {
+    match (Api::of_group(text), text) {
+        (None, "none") => Ok(None),
+        (Some(api), _) => Ok(Some(api)),
+        (None, _) => Err(one_of(text, &["openreports.io", "wgpolicyk8s.io", "none"])),
     }
 }
 

@@ -56,7 +56,7 @@ mode: audit
 policies: [packs, /elsewhere/a.cel]
 clusterPolicies: labelled
 kubernetesVersion: 1.30
-audit: {interval: 1h}
+audit: {interval: 1h, reports: wgpolicyk8s.io}
 log: {level: 'warn,portcullis=debug', format: json}
 limits:
   connections: 10
@@ -85,6 +85,7 @@ shutdown:
     assert_eq!(config.kubernetes_version, KubernetesVersion::OLDEST);
     assert_eq!(config.log.level, "warn,portcullis=debug");
     assert_eq!(config.audit_interval, Duration::from_secs(3600));
+    assert_eq!(config.audit_reports, Some(Api::PolicyReports));
     assert_eq!(config.limits.connections.open, 10);
     assert_eq!(config.limits.connections.handshake, Duration::from_secs(1));
     assert_eq!(config.limits.connections.headers, Duration::from_secs(2));
