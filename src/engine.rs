@@ -19,6 +19,7 @@ pub mod observer;
 mod params;
 pub mod respond;
 mod run;
+pub mod secrecy;
 mod validating;
 pub mod verdict;
 
@@ -42,6 +43,7 @@ use exceptions::Excuses;
 use matching::Target;
 use observer::{Done, Observer, Unwatched};
 use params::Params;
+use secrecy::Secrecy;
 use verdict::{Decision, ErrorKind, Evaluated, Outcome, Verdict};
 
 /// How a request is to be decided.
@@ -119,7 +121,10 @@ pub fn validate_observed(
     options: Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Verdict, EngineError> {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict {
+        secrecy: Secrecy::about(request),
+        ..Verdict::default()
+    };
     let target = Target::of(request, options.resources);
     let mut candidates = matching::candidates(set, PolicyKind::Validating, &target)
         .filter(|(bound, _)| is_selected(bound, options))

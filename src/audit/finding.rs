@@ -74,13 +74,6 @@ pub struct KindName {
     pub kind: String,
 }
 
-impl KindName {
-    /// Says whether nothing that its objects hold may be repeated.
-    fn is_secret(&self) -> bool {
-        self.api_version == "v1" && self.kind == "Secret"
-    }
-}
-
 impl Object {
     /// Returns the name for people, as other commands write it.
     pub fn subject(&self) -> String {
@@ -295,7 +288,7 @@ pub fn of_verdict(verdict: &Verdict, plan: &Plan, object: Option<&Object>) -> Ve
             policy: Arc::clone(&decision.policy),
             rule: decision.validation,
             result: result(decision),
-            message: message(decision, object).into(),
+            message: clipped(&verdict.secrecy.message(decision), MOST_OF_A_MESSAGE).into(),
             object: object.cloned(),
         };
         let is_same = |it: &&mut Finding| {
@@ -309,28 +302,6 @@ pub fn of_verdict(verdict: &Verdict, plan: &Plan, object: Option<&Object>) -> Ve
         }
     }
     found
-}
-
-/// What is said in place of what an object's own text could be in.
-const UNQUOTED_ERROR: &str = "an expression could not be evaluated";
-const UNQUOTED_VIOLATION: &str = "a validation does not hold";
-
-/// The message of a decision; of a Secret one that repeats nothing that the Secret holds.
-fn message(decision: &Decision, object: Option<&Object>) -> String {
-    let is_secret = object.is_some_and(|it| it.kind.is_secret());
-    if !is_secret {
-        return clipped(&decision.message, MOST_OF_A_MESSAGE);
-    }
-    let validations = &decision.policy.validations;
-    let validation = decision.validation.and_then(|at| validations.get(at));
-    match (decision.outcome, validation) {
-        (Outcome::Error, _) => UNQUOTED_ERROR.to_owned(),
-        (Outcome::Violation, Some(validation)) => match &validation.message {
-            Some(message) => clipped(message, MOST_OF_A_MESSAGE),
-            None => UNQUOTED_VIOLATION.to_owned(),
-        },
-        (Outcome::Violation, None) => UNQUOTED_VIOLATION.to_owned(),
-    }
 }
 
 fn result(decision: &Decision) -> Result {

@@ -134,7 +134,8 @@ Audit mode:
   annotations of the answer, which the API server writes to its audit log, in the decision log, in the
   metrics (enforcement=\"audit\"), and in a warning to the caller. A single policy, or a pack, is tried
   out in the same way by `action: audit`, in its file or in the overrides above; without a warning,
-  unless its actions are [warn, audit]. Of changes to Secrets paths are recorded, never values.
+  unless its actions are [warn, audit]. About Secrets, and of policies that read Secrets, paths of changes
+  and static messages are recorded, never values or what was computed.
   `--mode enforce`, or `action: deny`, carries it all out.
 
 Decision log:

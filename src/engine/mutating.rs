@@ -48,6 +48,7 @@ use super::matching::{self, As, Target};
 use super::observer::{Done, Observer, Unwatched};
 use super::params::{self, Params};
 use super::run::{COST_BUDGET, OutOfBudget, Run, Subject, out_of_budget, read};
+use super::secrecy::Secrecy;
 use super::verdict::{Decision, ErrorKind, Outcome, Problem, Verdict, fault_actions};
 use super::{EngineError, Options, arena_bytes, is_selected, unusable};
 
@@ -82,8 +83,6 @@ pub struct Mutated {
     pub patch: Vec<Operation>,
     /// What policies would change that only record it, each of the object as it was when its turn came.
     pub audited: Vec<Audited>,
-    /// Whether what is changed may be shown.
-    pub secrecy: Secrecy,
     /// What would change if the changed object were sent again: something should only if policies
     /// disagree. Looked for in debug builds alone, and without a consequence.
     pub unsettled: Vec<Operation>,
@@ -100,16 +99,6 @@ pub struct Audited {
     pub actions: Vec<ValidationAction>,
     /// What would have changed; never empty.
     pub patch: Vec<Operation>,
-}
-
-/// Whether values of an object may be shown to others than its sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Secrecy {
-    /// They may.
-    #[default]
-    Open,
-    /// They may not: it is a Secret.
-    Secret,
 }
 
 /// A fault that refuses a request whatever the failure policy of the policy that it is found with.
@@ -178,9 +167,9 @@ fn mutate_once(
         .filter(|(bound, _)| is_selected(bound, options))
         .collect();
     let mut mutated = Mutated {
-        secrecy: match request.is_about_secrets() {
-            true => Secrecy::Secret,
-            false => Secrecy::Open,
+        verdict: Verdict {
+            secrecy: Secrecy::about(request),
+            ..Verdict::default()
         },
         ..Mutated::default()
     };
@@ -200,6 +189,11 @@ fn mutate_once(
     let invocations =
         candidates.invocations(&mut documents, document, (&mut mutated.verdict, observer));
     excuses.settle(&mut mutated.verdict);
+    // Those that come later see what those before have put into the object.
+    for invocation in &invocations {
+        let secrecy = &mut mutated.verdict.secrecy;
+        *secrecy = secrecy.said_by(invocation.policy);
+    }
     let Some(before) = request.object.filter(|_| !invocations.is_empty()) else {
         return Ok(mutated);
     };

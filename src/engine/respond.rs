@@ -1,5 +1,6 @@
 //! From a verdict to the answer that goes to the API server.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet;
@@ -10,7 +11,8 @@ use crate::patch::json::Operation;
 use crate::policy::model::{PolicyKind, Reason, ValidationAction};
 
 use super::excused;
-use super::mutating::{Mutated, Refusal, Secrecy};
+use super::mutating::{Mutated, Refusal};
+use super::secrecy::Secrecy;
 use super::verdict::{Decision, Verdict};
 
 /// Whether denials are carried out.
@@ -54,6 +56,9 @@ const MAX_SHOWN_PATCH: usize = 200;
 /// As much of a patch as an annotation of the API server's own policies may have.
 const MAX_RECORDED_PATCH: usize = 10 * 1024;
 
+/// What is recorded in place of why a changed object is refused, which may quote it.
+pub const UNQUOTED_REFUSAL: &str = "the changed object cannot be read as one of its kind";
+
 /// Makes the answer to a request whose object was to be changed.
 pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> AdmissionResponse<'u> {
     let verdict = &mutated.verdict;
@@ -74,12 +79,16 @@ pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> Admis
         Mode::Audit | Mode::SilentAudit => {
             if let Some(refusal) = &mutated.refusal {
                 let text = refusal.to_string();
-                note(&mut response, mode, "would be refused", text.clone());
-                let annotation = ("refusal".to_owned(), text);
+                let recorded = match verdict.secrecy {
+                    Secrecy::Open => text.clone(),
+                    Secrecy::Secret => UNQUOTED_REFUSAL.to_owned(),
+                };
+                note(&mut response, mode, "would be refused", text);
+                let annotation = ("refusal".to_owned(), recorded);
                 response.audit_annotations.push(annotation);
             }
             if is_patched {
-                let patch = recorded(&mutated.patch, mutated.secrecy);
+                let patch = recorded(&mutated.patch, verdict.secrecy);
                 note(&mut response, mode, "would be patched", patch.clone());
                 let annotation = ("patch".to_owned(), patch);
                 response.audit_annotations.push(annotation);
@@ -105,7 +114,7 @@ fn record_audited(response: &mut AdmissionResponse<'_>, mutated: &Mutated) {
     for audited in &mutated.audited {
         let policy = audited.policy.policy.name.as_str();
         if audited.actions.contains(&ValidationAction::Warn) {
-            let patch = recorded(&audited.patch, mutated.secrecy);
+            let patch = recorded(&audited.patch, mutated.verdict.secrecy);
             response.warnings.push(format!(
                 "[audit] would be patched by policy '{policy}': {}",
                 beginning(&patch, MAX_SHOWN_PATCH)
@@ -115,13 +124,13 @@ fn record_audited(response: &mut AdmissionResponse<'_>, mutated: &Mutated) {
         patch.extend(audited.patch.iter().cloned());
     }
     for (policy, patch) in patches {
-        let patch = recorded(&patch, mutated.secrecy);
+        let patch = recorded(&patch, mutated.verdict.secrecy);
         let annotation = (format!("{policy}.patch"), patch);
         response.audit_annotations.push(annotation);
     }
 }
 
-/// A patch as it is recorded: of Secrets without the values.
+/// A patch as it is recorded: without the values, if those of Secrets may be among them.
 fn recorded(patch: &[Operation], secrecy: Secrecy) -> String {
     let text = match secrecy {
         Secrecy::Open => serde_json::to_string(patch),
@@ -169,17 +178,29 @@ fn mutation_outcome(mutated: &Mutated, mode: Mode) -> Outcome {
     }
 }
 
-/// Returns the text of a denial: the first line as the API server words it, then every other one.
+/// Returns the text of a denial as the caller is told it: the first line as the API server words it, then
+/// every other one.
 pub fn denial(verdict: &Verdict) -> Option<String> {
+    listed(verdict, Decision::upstream_message)
+}
+
+/// Returns the text of a denial as others may be told it ([`Secrecy::message`]).
+pub fn recorded_denial(verdict: &Verdict) -> Option<String> {
+    listed(verdict, |decision| {
+        decision.upstream_wording(&verdict.secrecy.message(decision))
+    })
+}
+
+fn listed(verdict: &Verdict, wording: impl Fn(&Decision) -> String) -> Option<String> {
     let mut denials = verdict
         .decisions
         .iter()
         .filter(|decision| decision.is_denial());
     let first = denials.next()?;
-    let mut text = first.upstream_message();
+    let mut text = wording(first);
     let mut unlisted = 0;
     for (at, decision) in denials.enumerate() {
-        let line = format!("\n{}", decision.upstream_message());
+        let line = format!("\n{}", wording(decision));
         if at + 1 >= MAX_LISTED || text.len() + line.len() > MAX_MESSAGE_BYTES {
             unlisted += 1;
         } else {
@@ -289,10 +310,11 @@ pub fn audit_annotations(verdict: &Verdict, mode: Mode) -> Vec<(String, String)>
         })
         .collect();
     if !recorded.is_empty() {
-        annotations.push(("validation_failure".to_owned(), failures(&recorded)));
+        let failures = failures_as(&recorded, |it| verdict.secrecy.message(it));
+        annotations.push(("validation_failure".to_owned(), failures));
     }
     annotations.extend(recommendations(&verdict.decisions));
-    annotations.extend(excused::annotation(&verdict.excused));
+    annotations.extend(excused::annotation(verdict));
     annotations
 }
 
@@ -306,8 +328,16 @@ fn recommendations(decisions: &[Decision]) -> BTreeMap<String, String> {
     said.collect()
 }
 
-/// Violations in the form of apiserver's `validation_failure` annotation, all in one list.
+/// Violations in the form of apiserver's `validation_failure` annotation, all in one list, and in its
+/// words. Where they are recorded, [`audit_annotations`] leaves out what may hold values of Secrets.
 pub fn failures(decisions: &[&Decision]) -> String {
+    failures_as(decisions, |decision| Cow::Borrowed(&decision.message))
+}
+
+fn failures_as<'d>(
+    decisions: &[&'d Decision],
+    message: impl Fn(&'d Decision) -> Cow<'d, str>,
+) -> String {
     let failures: Vec<serde_json::Value> = decisions
         .iter()
         .map(|decision| {
@@ -317,7 +347,7 @@ pub fn failures(decisions: &[&Decision]) -> String {
                 .map(|action| action.as_str())
                 .collect();
             serde_json::json!({
-                "message": decision.message,
+                "message": message(decision),
                 "policy": decision.policy.policy.name,
                 "binding": decision.binding,
                 "expressionIndex": decision.validation.unwrap_or_default(),

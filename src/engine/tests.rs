@@ -4,6 +4,7 @@ mod about_cluster;
 mod equivalents;
 mod exceptions;
 mod mutating;
+mod secrecy;
 mod sharing;
 
 use serde_json::{Value, json};

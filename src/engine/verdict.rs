@@ -10,6 +10,8 @@ use crate::policy::exceptions::CompiledException;
 use crate::policy::model::{Binding, FailurePolicy, Form, PolicyKind, Reason, ValidationAction};
 use crate::policy::set::BoundPolicy;
 
+use super::secrecy::Secrecy;
+
 /// Everything the policies say about a request.
 #[derive(Debug, Default)]
 pub struct Verdict {
@@ -21,6 +23,8 @@ pub struct Verdict {
     pub matched: usize,
     /// CEL cost units spent.
     pub cost: u64,
+    /// Whether what is said of the request may hold values of Secrets, whatever the policy.
+    pub secrecy: Secrecy,
     /// What exceptions have taken back, in order of policy.
     pub excused: Vec<Excused>,
     /// Exceptions that would have been asked for, and failed.
@@ -226,9 +230,13 @@ impl Decision {
     /// (apiserver `plugin/policy/validating/dispatcher.go`, `Dispatch`; of a mutating policy
     /// `plugin/policy/generic/policy_dispatcher.go`, `PolicyError`).
     pub fn upstream_message(&self) -> String {
+        self.upstream_wording(&self.message)
+    }
+
+    /// Returns the denial's text with another message.
+    pub fn upstream_wording(&self, message: &str) -> String {
         let policy = &self.policy.policy.name;
         if self.policy.policy.kind == PolicyKind::Mutating {
-            let message = &self.message;
             return match &self.binding {
                 Some(binding) => {
                     format!("policy '{policy}' with binding '{binding}' denied request: {message}")
@@ -238,15 +246,9 @@ impl Decision {
         }
         match &self.binding {
             Some(binding) => format!(
-                "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {}",
-                self.message
+                "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}"
             ),
-            None => {
-                format!(
-                    "ValidatingAdmissionPolicy '{policy}' denied request: {}",
-                    self.message
-                )
-            }
+            None => format!("ValidatingAdmissionPolicy '{policy}' denied request: {message}"),
         }
     }
 

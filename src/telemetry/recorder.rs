@@ -12,6 +12,7 @@ use super::decisions::record::{self, Record};
 use super::traces::Trace;
 use crate::admission::review::AdmissionRequest;
 use crate::engine::observer::{Done, Held, Observer};
+use crate::engine::respond::UNQUOTED_REFUSAL;
 use crate::engine::verdict::{Decision, ErrorKind, Excused};
 use crate::policy::compile::{CompiledPolicy, Expression};
 use crate::policy::model::{Binding, ValidationAction};
@@ -193,7 +194,7 @@ impl Recorder<'_> {
                 false => Action::Deny.as_str().into(),
             };
             record.error = error_type(Some(ErrorKind::Invalid)).into();
-            record.message = "the changed object cannot be read as one of its kind".to_owned();
+            record.message = UNQUOTED_REFUSAL.to_owned();
             records.push(record);
         }
         if let Some(error) = done.ignored {

@@ -169,6 +169,20 @@ async fn what_a_secret_holds_is_never_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_computed_from_secrets_is_never_said() {
+    let reading = NAMES.replace("// match:", "// reads: [v1/Secret]\n// match:");
+    let (scanned, _) = scan(
+        &reading,
+        &discovery("configmaps", "ConfigMap"),
+        vec![(200, vec![], list(&["bad-1"], ""))],
+        Limits::default(),
+    )
+    .await;
+    let found = scanned.findings.kept().next().unwrap();
+    assert_eq!(&*found.message, "the name is allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_more_than_is_kept_is_counted() {
     let names: Vec<String> = (0..50).map(|at| format!("bad-{at:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::admission::review::{AdmissionRequest, Operation};
-use crate::engine::respond::denial;
+use crate::engine::respond::recorded_denial;
 use crate::engine::verdict::Verdict;
 
 /// Longest note of an Event (kubernetes `pkg/apis/core/validation/events.go`, `NoteLengthLimit`), less
@@ -61,7 +61,7 @@ impl Denied {
         if !is_created || request.dry_run || request.namespace.is_empty() {
             return None;
         }
-        let message = denial(verdict)?;
+        let message = recorded_denial(verdict)?;
         let object: Object = serde_json::from_str(request.object?.get()).ok()?;
         let mut owners = object.metadata.owner_references.into_iter();
         let owner = owners.find(|it| it.controller)?;
@@ -69,15 +69,7 @@ impl Denied {
         let policies = denials.map(|it| it.policy.policy.name.clone());
         let policies: BTreeSet<String> = policies.collect();
         let kind = &request.kind.kind;
-        let is_secret = request.resource.group.is_empty() && request.resource.resource == "secrets";
-        let note = match is_secret {
-            // What policies say may hold a part of the Secret.
-            true => {
-                let names: Vec<&str> = policies.iter().map(String::as_str).collect();
-                format!("{kind} denied by {}", names.join(", "))
-            }
-            false => format!("{kind} denied: {message}"),
-        };
+        let note = format!("{kind} denied: {message}");
         Some(Denied {
             namespace: request.namespace.clone().into_owned(),
             owner,
@@ -197,9 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn of_a_secret_no_text_is_told() {
+    fn of_a_secret_only_what_is_written_is_told() {
         let denied = decide(|_| {}, object("Secret", true)).unwrap();
-        assert_eq!(denied.note, "Secret denied by never");
+        assert_eq!(
+            denied.note,
+            "Secret denied: ValidatingAdmissionPolicy 'never' with binding 'never' denied request: never"
+        );
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! One record of the decision log: its format, `portcullis.dev/v1` `Decision`.
 //!
 //! Fields may be added; a field that is there keeps its name and meaning as long as the version does. A
-//! record names what was asked and what was decided, and holds no part of an object. About Secrets, and
-//! of policies that read Secrets, messages are replaced by what the policy's text alone says: an
-//! expression may have computed them from a Secret's values.
+//! record names what was asked and what was decided, and holds no part of an object but what a policy's
+//! message says; where that may hold values of Secrets, it is replaced (`engine/secrecy.rs`).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::admission::review::AdmissionRequest;
-use crate::engine::verdict::{Decision, Outcome};
+use crate::engine::secrecy::Secrecy;
+use crate::engine::verdict::Decision;
 use crate::patch::json::Operation;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{Binding, PolicyKind, Reason};
@@ -35,7 +35,8 @@ pub struct Record {
     pub kind: Cow<'static, str>,
     /// When it was decided: RFC 3339, in UTC.
     pub time: String,
-    /// The uid of the review, which the API server's audit log has, too.
+    /// The uid of the review. The API server makes one for each call and writes it nowhere: an entry of its
+    /// audit log is found by time, user and object.
     pub request_uid: String,
     /// Who asked, by name.
     pub user: String,
@@ -149,24 +150,7 @@ impl Record {
 
 /// Returns the message of a decision as it may be kept.
 pub fn message(decision: &Decision, request: &AdmissionRequest<'_>) -> String {
-    let policy = &decision.policy;
-    if !request.is_about_secrets() && !reads_secrets(policy) {
-        return shortened(&decision.message);
-    }
-    let validation = decision.validation;
-    let validation = validation.and_then(|at| policy.validations.get(at));
-    let text = match (decision.outcome, validation) {
-        (Outcome::Violation, Some(validation)) => match validation.message.as_deref() {
-            Some(message) => message.to_owned(),
-            None => format!("failed expression: {}", validation.expression.text.trim()),
-        },
-        (Outcome::Violation, None) => "a validation does not hold".to_owned(),
-        (Outcome::Error, Some(validation)) => {
-            format!("error in expression: {}", validation.expression.text.trim())
-        }
-        (Outcome::Error, None) => "the policy could not be evaluated".to_owned(),
-    };
-    shortened(&text)
+    shortened(&Secrecy::about(request).message(decision))
 }
 
 /// Returns what was changed, by its places alone.
@@ -196,16 +180,6 @@ pub const fn reason(reason: Reason) -> &'static str {
 pub fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_MESSAGE);
     text.get(..end).unwrap_or_default().to_owned()
-}
-
-/// Says whether a policy may see Secrets of the cluster.
-fn reads_secrets(policy: &CompiledPolicy) -> bool {
-    let is_secret = |api_version: &str, kind: &str| api_version == "v1" && kind == "Secret";
-    let policy = &policy.policy;
-    let mut reads = policy.reads.iter();
-    let param = policy.param_kind.as_ref();
-    reads.any(|it| is_secret(&it.api_version, &it.kind))
-        || param.is_some_and(|it| is_secret(&it.api_version, &it.kind))
 }
 
 fn user(info: Option<&RawValue>) -> String {
