@@ -77,12 +77,13 @@ impl<'o> Options<'o> {
     }
 }
 
-/// Which policies to apply, by failure policy: the API server calls an endpoint for each.
+/// Which policies to apply, by what becomes of requests that nobody answers: the API server calls an
+/// endpoint for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Select {
     /// All.
     All,
-    /// Those of this failure policy.
+    /// Those for which it is this ([`BoundPolicy::unanswered`]).
     Only(FailurePolicy),
 }
 
@@ -197,7 +198,7 @@ fn arena_bytes(request: &AdmissionRequest<'_>) -> usize {
 fn is_selected(bound: &BoundPolicy, options: Options<'_>) -> bool {
     match options.select {
         Select::All => true,
-        Select::Only(failure_policy) => bound.policy.failure_policy() == failure_policy,
+        Select::Only(failure_policy) => bound.unanswered() == failure_policy,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::policy::common::Common;
 use crate::policy::compile::{self, CompiledPolicy};
 use crate::policy::exceptions::{self, CompiledException, Exceptions};
 use crate::policy::model::{
-    Binding, Documents, Form, ParamObject, Policy, PolicyKind, PolicyScope, Reading,
+    Binding, Documents, FailurePolicy, Form, ParamObject, Policy, PolicyKind, PolicyScope, Reading,
 };
 use crate::policy::params::Params;
 use crate::policy::validate;
@@ -65,6 +65,34 @@ pub struct BoundPolicy {
 }
 
 impl BoundPolicy {
+    /// Returns what becomes of a request that nobody answers, and thereby which endpoint the policy
+    /// is asked by: the only place that says so, for what is registered and for what is decided.
+    ///
+    /// It is the policy's own failure policy, unless every binding only records: what rejects nothing
+    /// when it is asked rejects nothing when it cannot be asked. A Kubernetes binding that was not
+    /// understood may have wanted to deny.
+    pub fn unanswered(&self) -> FailurePolicy {
+        let mut bindings = self.bindings.iter();
+        let is_understood = bindings
+            .all(|binding| binding.reading == Reading::Whole || binding.origin.form == Form::Cel);
+        match self.is_audited() && is_understood {
+            true => FailurePolicy::Ignore,
+            false => self.policy.failure_policy(),
+        }
+    }
+
+    /// Says whether every binding only records what the policy would do.
+    pub fn is_audited(&self) -> bool {
+        self.bindings.iter().all(|binding| binding.is_audited())
+    }
+
+    /// Says whether the other one is of the same name and text, as the two kinds that a `.cel` file may
+    /// hold are.
+    pub fn is_beside(&self, other: &BoundPolicy) -> bool {
+        let [own, other] = [self, other].map(|it| &it.policy.policy);
+        own.name == other.name && own.origin.source.name() == other.origin.source.name()
+    }
+
     /// Finds the bindings of the policies of a kind and scope that are switched on; both in order
     /// of name.
     fn link(

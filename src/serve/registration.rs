@@ -233,8 +233,8 @@ pub(super) fn labels() -> Value {
 }
 
 fn asked_by(bound: &[BoundPolicy], asked: FailurePolicy) -> impl Iterator<Item = &Policy> {
-    let policies = bound.iter().map(|it| &it.policy.policy);
-    policies.filter(move |policy| policy.failure_policy == asked)
+    let asked = bound.iter().filter(move |it| it.unanswered() == asked);
+    asked.map(|it| &it.policy.policy)
 }
 
 fn resource_rules(policy: &Policy) -> impl Iterator<Item = &NamedRule> {

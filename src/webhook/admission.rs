@@ -62,7 +62,8 @@ impl Check {
 pub struct Endpoint {
     /// Whether policies validate or mutate.
     pub phase: Phase,
-    /// Which policies are asked: those with this failure policy.
+    /// Which policies are asked: those with this failure policy; those that only record are asked under
+    /// `Ignore`, whatever theirs is.
     pub failure_policy: FailurePolicy,
 }
 

@@ -31,6 +31,38 @@ fn helm_finds_nothing_to_complain_of() {
 
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
+fn what_may_only_record_is_asked_about_where_it_is_decided() {
+    let registered = "webhooks.registration=chart,certificates.mode=certManager";
+    let ignored = |set: &str| {
+        let rendered = objects("default", &["--set", registered, "--set", set]);
+        let configuration = super::only(&rendered, "ValidatingWebhookConfiguration");
+        let webhooks = configuration["webhooks"].as_array().unwrap().clone();
+        let (fail, ignore): (Vec<Value>, Vec<Value>) = webhooks
+            .into_iter()
+            .partition(|it| it["failurePolicy"] == "Fail");
+        assert_eq!(fail.len(), 1, "{set}");
+        let ignore = ignore.first().map(|it| {
+            assert_eq!(it["rules"], fail[0]["rules"], "{set}");
+            it["clientConfig"]["service"]["path"].clone()
+        });
+        ignore.is_some_and(|path| path == "/validate/ignore")
+    };
+    for (set, expected) in [
+        ("profile=production", false),
+        ("profile=strict", false),
+        ("profile=baseline", true),
+        ("policies.packs.kuma.action=audit", true),
+        ("policies.packs.kuma.action=warn", false),
+        ("policies.packs.kuma.profile=baseline", true),
+        ("policies.overrides.meshery-replicas.action=audit", true),
+        ("policies.overrides.meshery-replicas.enabled=false", false),
+    ] {
+        assert_eq!(ignored(set), expected, "{set}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
 fn what_is_rendered_is_as_recorded() {
     insta::assert_snapshot!("default", template("default", &[]));
     insta::assert_snapshot!("everything", template("everything", &[]));

@@ -327,6 +327,48 @@ async fn replicas_register_themselves_and_follow_their_policies() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn a_policy_on_trial_refuses_nothing_when_the_webhook_is_gone() {
+    let names = NAMES.replace("// ---\n// name", "// ---\n// action: audit\n// name");
+    let patch = "// ---\n// name: patch\n// action: audit\n// mutate: true\n\
+                 // match: {resources: [v1/configmaps]}\n// ---\n// @patch\n\
+                 [JSONPatch{op: 'add', path: '/data', value: {'a': 'b'}}]\n";
+    let policies = [
+        ("names.cel", &*names),
+        ("patch.cel", patch),
+        ("replicas.cel", REPLICAS),
+    ];
+    let mut world = World::start(&policies).await;
+    world.add(world.launch(&policies, "portcullis")).await;
+    world
+        .until(&deployment("prod", 1), "at least two replicas")
+        .await;
+    let forbidden = named("v1", "ConfigMap", Some("prod"));
+    assert_eq!(world.create(&forbidden).await, "");
+    let page = ask(world.replicas[0].admin, Method::GET, "/metrics").await;
+    for (policy, kind, action) in [
+        ("names", "validating", "audit"),
+        ("patch", "mutating", "mutate"),
+    ] {
+        let series = format!(
+            "portcullis_policy_check_total{{policy=\"{policy}\",policy_binding=\"{policy}\",\
+             kind=\"{kind}\",error_type=\"no_error\",enforcement_action=\"{action}\",\
+             enforcement=\"audit\"}} 1"
+        );
+        assert!(page.text().contains(&series), "{series}\n{}", page.text());
+    }
+
+    for replica in std::mem::take(&mut world.replicas) {
+        replica.signal("-KILL");
+    }
+    world.balance();
+    world
+        .until(&deployment("prod", 1), "failed calling webhook")
+        .await;
+    assert_eq!(world.create(&forbidden).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
 async fn what_a_cluster_lives_on_is_never_asked_about() {
     // Denies everything; when it cannot be asked, everything is denied, too.
     let everything = json!([{

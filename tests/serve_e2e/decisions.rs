@@ -110,7 +110,9 @@ async fn actions_say_what_becomes_of_a_violation() {
         ])
         .start()
         .await;
-    let response = server.review(&review("create")).await;
+    assert_plainly_allowed(&server.review(&review("create")).await);
+    let mut client = server.client().await;
+    let response = respond(&mut client, "/validate/ignore", &review("create")).await;
     assert_eq!(response["allowed"], true);
     assert_eq!(
         response["warnings"],

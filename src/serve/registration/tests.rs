@@ -8,8 +8,9 @@ use super::*;
 use crate::admission::review;
 use crate::cel::version::KubernetesVersion;
 use crate::engine::cluster::Objects;
-use crate::engine::{self, Options};
+use crate::engine::{self, Options, mutating};
 use crate::policy::set::PolicySet;
+use crate::schema::Schemas;
 use crate::sources;
 use crate::text::Source;
 
@@ -224,6 +225,117 @@ fn each_failure_policy_is_one_entry_with_its_path() {
         validating["webhooks"][0]["clientConfig"],
         json!({"url": "https://example.org:1/validate"})
     );
+}
+
+/// A policy of Kubernetes about deployments, with a binding for each of these actions.
+fn bound(actions: &[&str]) -> String {
+    let rules = json!([rule(&["CREATE"], &["apps"], &["deployments"])]);
+    let mut text = policy("bound", "Fail", &rules);
+    text.truncate(text.find("---").unwrap());
+    for (at, actions) in actions.iter().enumerate() {
+        text.push_str(&format!(
+            "---\napiVersion: admissionregistration.k8s.io/v1\nkind: \
+             ValidatingAdmissionPolicyBinding\nmetadata: {{name: b{at}}}\nspec: {{policyName: bound, \
+             validationActions: {actions}}}\n"
+        ));
+    }
+    text
+}
+
+fn cel(front_matter: &str) -> String {
+    format!(
+        "// ---\n// match: {{resources: [apps/v1/deployments]}}\n{front_matter}// ---\n\
+         // @require no\nfalse\n// @patch\n[JSONPatch{{op: 'add', path: '/spec/replicas', value: 7}}]\n"
+    )
+}
+
+/// The paths that API servers call for a policy, and those under which anything is decided.
+fn asked_and_decided(file: &str, text: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let set = set(&[(file, text.to_owned())]);
+    let configurations = Demand::of(&set).configurations(&place(), None);
+    let text = json!(configurations).to_string();
+    let called = |endpoint: &Endpoint| text.contains(&format!("\"path\":\"{}\"", endpoint.path()));
+    let asked = Endpoint::ALL.into_iter().filter(called);
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 1},
+    });
+    let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+    let resource = json!({"group": "apps", "version": "v1", "resource": "deployments"});
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {"uid": "u", "kind": kind, "resource": resource, "operation": "CREATE",
+            "object": object},
+    })
+    .to_string();
+    let request = review::parse(review.as_bytes()).unwrap();
+    let cluster = Objects::default();
+    let decided = |endpoint: &Endpoint| {
+        let options = Options {
+            select: engine::Select::Only(endpoint.failure_policy),
+            ..Options::new(&cluster)
+        };
+        let matched = match endpoint.phase {
+            Phase::Validate => engine::validate(&set, &request, options).unwrap().matched,
+            Phase::Mutate => {
+                let how = mutating::Mutating {
+                    schemas: &Schemas::built_in_shared,
+                    defaults: mutating::Defaults::Applied,
+                };
+                let mutated = mutating::mutate(&set, &request, options, how).unwrap();
+                mutated.verdict.matched
+            }
+        };
+        matched > 0
+    };
+    let decided = Endpoint::ALL.into_iter().filter(decided);
+    (
+        asked.map(Endpoint::path).collect(),
+        decided.map(Endpoint::path).collect(),
+    )
+}
+
+#[test]
+fn what_only_records_rejects_nothing_when_nobody_answers() {
+    let (fail, ignore) = (&["/validate"][..], &["/validate/ignore"][..]);
+    let both = &["/validate", "/mutate"][..];
+    let both_ignored = &["/validate/ignore", "/mutate/ignore"][..];
+    for (file, text, expected) in [
+        ("deny.yaml", bound(&["[Deny]"]), fail),
+        ("audit.yaml", bound(&["[Audit]"]), ignore),
+        ("audits.yaml", bound(&["[Audit]", "[Warn, Audit]"]), ignore),
+        ("one-denies.yaml", bound(&["[Audit]", "[Deny]"]), fail),
+        ("both.yaml", bound(&["[Deny, Audit]"]), fail),
+        ("warn.yaml", bound(&["[Warn]"]), fail),
+        ("deny.cel", cel("// mutate: true\n"), both),
+        ("off.cel", cel("// action: audit\n"), ignore),
+        (
+            "audit.cel",
+            cel("// action: audit\n// mutate: true\n"),
+            both_ignored,
+        ),
+        ("warn.cel", cel("// action: warn\n// mutate: true\n"), both),
+        (
+            "ignored.cel",
+            cel("// failurePolicy: Ignore\n// mutate: true\n"),
+            both_ignored,
+        ),
+    ] {
+        let (asked, decided) = asked_and_decided(file, &text);
+        assert_eq!(asked, expected, "{file}: where it is registered");
+        assert_eq!(decided, expected, "{file}: where it is decided");
+    }
+}
+
+#[test]
+fn a_binding_that_was_not_understood_may_have_meant_to_deny() {
+    let source = Source::new("a.yaml", bound(&["[Audit, Dney]"]));
+    let (documents, findings) = sources::documents(&[source]);
+    assert!(!findings.is_empty());
+    let version = KubernetesVersion::default();
+    let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
+    let [validating, _] = Demand::of(&built.set).configurations(&place(), None);
+    assert_eq!(validating["webhooks"][0]["failurePolicy"], "Fail");
 }
 
 #[test]
