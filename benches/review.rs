@@ -25,12 +25,13 @@ use std::time::{Duration, Instant};
 use clock::medians;
 use criterion::{Criterion, criterion_group};
 use portcullis::cel::version::KubernetesVersion;
+use portcullis::cluster::inquiry::Inquiry;
 use portcullis::engine::respond::Mode;
 use portcullis::policy::overrides::Overrides;
 use portcullis::serve::policies::Policies;
 use portcullis::sources::Texts;
 use portcullis::text::Source;
-use portcullis::webhook::admission::{Admission, Endpoint};
+use portcullis::webhook::admission::{Admission, Attempt, Endpoint};
 use reviews::body;
 
 const POLICIES: usize = 50;
@@ -72,8 +73,14 @@ fn policies(make: fn(usize) -> Arc<Source>) -> Policies {
 
 fn answer(policies: &Policies, body: &[u8]) -> Vec<u8> {
     let deadline = Instant::now() + Duration::from_secs(10);
+    let mut inquiry = Inquiry::default();
+    let attempt = Attempt {
+        deadline,
+        trace: None,
+        inquiry: &mut inquiry,
+    };
     policies
-        .review(Endpoint::ALL[0], body, deadline)
+        .review(Endpoint::ALL[0], body, attempt)
         .expect("the review is decided")
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What policies read is answered from memory ([`view::View`]); [`followed::Followed`] has a `cache` for
 //! each kind, which follows the API server and keeps what policies read of it. What is denied to
-//! controllers is written where people look for it ([`events::Events`]). Who
-//! may do what cannot be known beforehand and is asked for ([`access::Asker`]).
+//! controllers is written where people look for it ([`events::Events`]). Who may do what cannot be known
+//! beforehand ([`access::Asker`]) and is asked for between two attempts to decide ([`inquiry::Inquiry`]).
 
 pub mod access;
 mod budget;
@@ -13,6 +13,7 @@ pub mod definitions;
 pub mod events;
 pub mod exceptions;
 pub mod followed;
+pub mod inquiry;
 mod kept;
 pub mod lease;
 mod names;
@@ -22,7 +23,6 @@ pub mod view;
 mod weight;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use kube::Client;
 use tokio::runtime::Handle;
@@ -34,6 +34,7 @@ use access::{Answers, Asker};
 use budget::Budget;
 use definitions::{Definitions, Follower};
 use followed::Followed;
+use inquiry::Inquiry;
 use view::View;
 
 /// A connection to a cluster.
@@ -77,14 +78,18 @@ impl Cluster {
         self.definitions.current()
     }
 
-    /// Returns what is known at this moment of what is followed, for one request.
-    pub fn view<'c>(&'c self, followed: &'c Followed, deadline: Instant) -> View<'c> {
-        View::new(self, followed, deadline)
-    }
-
-    /// Returns who answers what the user of a request may do.
-    pub fn asker(&self, request: &AdmissionRequest<'_>, deadline: Instant) -> Asker<'_> {
-        Asker::new(self, request, deadline)
+    /// Returns what is known at this moment of what is followed, and who answers what the user of a
+    /// request may do, for one attempt to decide it.
+    pub fn view<'c>(
+        &'c self,
+        followed: &'c Followed,
+        inquiry: &'c Inquiry,
+        request: &AdmissionRequest<'c>,
+    ) -> (View<'c>, Asker<'c>) {
+        (
+            View::new(followed, inquiry.has_waited),
+            Asker::new(&self.answers, &inquiry.told, request),
+        )
     }
 
     /// Says what is known, or what is not known yet.
@@ -105,16 +110,6 @@ impl Cluster {
             true => Ok(words.join("; ")),
             false => Err(format!("{}: {}", self.address, missing.join("; "))),
         }
-    }
-
-    /// Waits for something of the cluster, no longer than until `deadline`, on a thread of the runtime
-    /// or any other.
-    fn wait<T>(&self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-        // Told beforehand, the runtime replaces a thread of its own.
-        tokio::task::block_in_place(|| {
-            let work = async { tokio::time::timeout_at(deadline.into(), work).await };
-            self.runtime.block_on(work).ok()
-        })
     }
 }
 

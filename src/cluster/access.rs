@@ -5,19 +5,18 @@
 //! `pkg/registry/authorization/subjectaccessreview/rest.go`). A question that is not answered is an error
 //! of the authorizer: `errored()`, and not allowed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{
     FieldSelectorAttributes, LabelSelectorAttributes, NonResourceAttributes, ResourceAttributes,
-    SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+    SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
-use kube::api::{Api, PostParams};
 use rustc_hash::FxHashMap;
 
-use super::Cluster;
+use super::inquiry::{Question, Told};
 use crate::admission::review::AdmissionRequest;
 use crate::cel::value::access::{Access, Authorize, Decision, ResourceCheck, Subject};
 
@@ -42,7 +41,7 @@ impl Answers {
         (now < *until).then(|| status.clone())
     }
 
-    fn put(&self, question: String, status: SubjectAccessReviewStatus, now: Instant) {
+    pub(super) fn put(&self, question: &str, status: &SubjectAccessReviewStatus, now: Instant) {
         if question.len() > LONGEST_KEY {
             return;
         }
@@ -53,31 +52,55 @@ impl Answers {
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert(question, (now + KEPT, status));
+        known.insert(question.to_owned(), (now + KEPT, status.clone()));
     }
 }
 
-/// Who answers what the user of one request may do.
+/// Who answers what the user of one request may do, from what was asked before. What was not is noted.
 #[derive(Debug)]
 pub struct Asker<'c> {
-    cluster: &'c Cluster,
-    user: UserInfo,
-    deadline: Instant,
+    answers: &'c Answers,
+    told: &'c Told,
+    /// As it came; few policies ask.
+    raw_user: &'c str,
+    user: OnceLock<UserInfo>,
+    questions: Mutex<Vec<Question>>,
 }
 
 impl<'c> Asker<'c> {
     pub(super) fn new(
-        cluster: &'c Cluster,
-        request: &AdmissionRequest<'_>,
-        deadline: Instant,
+        answers: &'c Answers,
+        told: &'c Told,
+        request: &AdmissionRequest<'c>,
     ) -> Self {
-        let user = request.user_info;
-        let user = user.and_then(|raw| serde_json::from_str(raw.get()).ok());
         Asker {
-            cluster,
-            user: user.unwrap_or_default(),
-            deadline,
+            answers,
+            told,
+            raw_user: request.user_info.map_or("{}", |raw| raw.get()),
+            user: OnceLock::new(),
+            questions: Mutex::default(),
         }
+    }
+
+    /// Says whether something was asked that there is no answer to yet.
+    pub fn has_questions(&self) -> bool {
+        !self.noted().is_empty()
+    }
+
+    pub(super) fn into_questions(self) -> Vec<Question> {
+        let noted = self.questions.into_inner();
+        noted.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Vec<Question>> {
+        self.questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn user(&self) -> &UserInfo {
+        let read = || serde_json::from_str(self.raw_user).unwrap_or_default();
+        self.user.get_or_init(read)
     }
 
     fn question(&self, question: Access<'_>, verb: &str) -> Option<SubjectAccessReviewSpec> {
@@ -105,10 +128,10 @@ impl<'c> Asker<'c> {
     fn subject(&self, subject: Subject<'_>) -> SubjectAccessReviewSpec {
         match subject {
             Subject::Requester => SubjectAccessReviewSpec {
-                user: self.user.username.clone(),
-                groups: self.user.groups.clone(),
-                uid: self.user.uid.clone(),
-                extra: self.user.extra.clone(),
+                user: self.user().username.clone(),
+                groups: self.user().groups.clone(),
+                uid: self.user().uid.clone(),
+                extra: self.user().extra.clone(),
                 ..SubjectAccessReviewSpec::default()
             },
             Subject::ServiceAccount { namespace, name } => SubjectAccessReviewSpec {
@@ -124,24 +147,17 @@ impl<'c> Asker<'c> {
 
     fn ask(&self, spec: SubjectAccessReviewSpec) -> Result<SubjectAccessReviewStatus, String> {
         let key = serde_json::to_string(&spec).map_err(|error| error.to_string())?;
-        let now = Instant::now();
-        if let Some(status) = self.cluster.answers.get(&key, now) {
+        if let Some(told) = self.told.get(&key) {
+            return told.clone();
+        }
+        if let Some(status) = self.answers.get(&key, Instant::now()) {
             return Ok(status);
         }
-        let api: Api<SubjectAccessReview> = Api::all(self.cluster.client.clone());
-        let review = SubjectAccessReview {
-            spec,
-            ..SubjectAccessReview::default()
-        };
-        let parameters = PostParams::default();
-        let answer = self
-            .cluster
-            .wait(self.deadline, api.create(&parameters, &review));
-        let answer = answer.ok_or("context deadline exceeded")?;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let status = answer.status.unwrap_or_default();
-        self.cluster.answers.put(key, status.clone(), now);
-        Ok(status)
+        let mut noted = self.noted();
+        if !noted.iter().any(|(known, _)| *known == key) {
+            noted.push((key, spec));
+        }
+        Err("this was not asked yet".to_owned())
     }
 }
 

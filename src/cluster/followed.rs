@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Cluster;
 use super::cache::{Cache, Content, Keep};
+use super::view::View;
 use crate::policy::model::ParamKind;
 use crate::policy::reads::shape::Shape;
 use crate::policy::reads::{Depth, Reads};
@@ -86,6 +87,11 @@ impl Followed {
         while self.caches().any(is_unknown) && Instant::now() < until {
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Returns what is known at this moment, for who waits for what is missing.
+    pub fn view(&self) -> View<'_> {
+        View::new(self, false)
     }
 
     /// Returns what each cache holds.

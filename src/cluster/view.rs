@@ -2,15 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use bumpalo::Bump;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
 use serde_json::Value;
 
-use super::Cluster;
-use super::cache::Content;
+use super::cache::{Cache, Content};
 use super::followed::Followed;
 use crate::cel::function::{Lookup, ObjectName};
 use crate::engine::cluster::{ClusterView, Params};
@@ -20,14 +16,14 @@ use crate::policy::model::ParamKind;
 /// The cluster at one moment. What a request's policies have asked for and is not known is remembered:
 /// then the verdict must not be used.
 pub struct View<'c> {
-    cluster: &'c Cluster,
     followed: &'c Followed,
-    deadline: Instant,
     namespaces: Arc<Content>,
     /// By the position of the kind in what is followed.
     contents: Vec<Arc<Content>>,
     /// A Namespace so new that the cache does not have it.
-    fresh: OnceLock<Option<Value>>,
+    missing: OnceLock<String>,
+    /// Whether it was waited for, and has not come.
+    has_waited: bool,
     lacks: AtomicBool,
     is_too_large: AtomicBool,
 }
@@ -35,22 +31,21 @@ pub struct View<'c> {
 /// Why something that was asked for is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// It has not been listed yet, or could not be asked for.
+    /// It has not been listed yet, or has not come.
     Unknown,
     /// It is more than there is memory for.
     TooLarge,
 }
 
 impl<'c> View<'c> {
-    pub(super) fn new(cluster: &'c Cluster, followed: &'c Followed, deadline: Instant) -> Self {
+    pub(super) fn new(followed: &'c Followed, has_waited: bool) -> Self {
         let caches = followed.kinds.iter().map(|(_, cache)| cache);
         View {
-            cluster,
             followed,
-            deadline,
             namespaces: followed.namespaces.content(),
             contents: caches.map(|cache| cache.content()).collect(),
-            fresh: OnceLock::new(),
+            missing: OnceLock::new(),
+            has_waited,
             lacks: AtomicBool::new(false),
             is_too_large: AtomicBool::new(false),
         }
@@ -62,6 +57,18 @@ impl<'c> View<'c> {
             true => Some(Lack::TooLarge),
             false => self.lacks.load(Ordering::Relaxed).then_some(Lack::Unknown),
         }
+    }
+
+    /// Says whether a Namespace is to be waited for.
+    pub fn is_missing(&self) -> bool {
+        self.missing.get().is_some()
+    }
+
+    /// Returns the Namespace to be waited for, and where it will be.
+    pub(super) fn into_missing(self) -> Option<(String, Arc<Cache>)> {
+        let cache = &self.followed.namespaces;
+        let missing = self.missing.into_inner();
+        missing.map(|name| (name, Arc::clone(cache)))
     }
 
     fn lack(&self) {
@@ -93,19 +100,6 @@ impl<'c> View<'c> {
         }
         read.ok()
     }
-
-    /// Asks for a Namespace, as the API server does for one that its informer does not have
-    /// (apiserver `pkg/admission/plugin/policy/matching/matching.go`, `GetNamespace`).
-    fn ask(&self, name: &str) -> Option<Value> {
-        let api: Api<Namespace> = Api::all(self.cluster.client.clone());
-        match self.cluster.wait(self.deadline, api.get_opt(name)) {
-            Some(Ok(found)) => serde_json::to_value(found?).ok(),
-            Some(Err(_)) | None => {
-                self.lack();
-                None
-            }
-        }
-    }
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -121,8 +115,15 @@ impl ClusterView for View<'_> {
         };
         match objects.get("", name) {
             Some(found) => Some(&found.object),
-            // A request is in one namespace.
-            None => self.fresh.get_or_init(|| self.ask(name)).as_ref(),
+            None if self.has_waited => {
+                self.lack();
+                None
+            }
+            None => {
+                // A request is in one namespace.
+                self.missing.get_or_init(|| name.to_owned());
+                None
+            }
         }
     }
 

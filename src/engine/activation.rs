@@ -50,8 +50,8 @@ pub(super) enum Phase {
 /// What all policies of a request have in common in one phase.
 #[derive(Debug)]
 pub(super) struct PhaseValues<'a> {
-    /// The inputs of policies without anything of their own.
-    pub(super) plain: OnceCell<&'a Inputs<'a>>,
+    /// The inputs of policies without anything of their own; those that read `namespaceObject` last.
+    pub(super) plain: [OnceCell<&'a Inputs<'a>>; 2],
     /// Results of the expressions that say the same.
     pub(super) shared: OnceCell<&'a Shared<'a>>,
 }
@@ -59,7 +59,7 @@ pub(super) struct PhaseValues<'a> {
 impl PhaseValues<'_> {
     fn new() -> Self {
         PhaseValues {
-            plain: OnceCell::new(),
+            plain: [OnceCell::new(), OnceCell::new()],
             shared: OnceCell::new(),
         }
     }

@@ -88,7 +88,15 @@ impl<'a> Run<'a, '_> {
             && policy.settings.is_empty()
             && policy.pods == PodMatching::Object;
         let inputs = match is_plain {
-            true => values.plain.get_or_init(|| self.inputs(phase, shared)),
+            true => {
+                let [plain, with_namespace] = &values.plain;
+                let plain = if self.policy.reads_namespace {
+                    with_namespace
+                } else {
+                    plain
+                };
+                plain.get_or_init(|| self.inputs(phase, shared))
+            }
             false => self.inputs(phase, shared),
         };
         Activation { inputs, shared }
@@ -97,6 +105,8 @@ impl<'a> Run<'a, '_> {
     fn inputs(&self, phase: Phase, shared: &'a Shared<'a>) -> &'a Inputs<'a> {
         let document = self.subject.document;
         let namespace = match phase {
+            // Who does not read it does not wait for it.
+            _ if !self.policy.reads_namespace => Json::Null,
             Phase::Conditions => Json::Null,
             Phase::Decisions => document.namespace_object(self.arena, self.options.cluster),
         };

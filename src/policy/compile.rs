@@ -88,6 +88,8 @@ pub struct CompiledPolicy {
     pub mutations: Vec<Expression>,
     /// Why the policy cannot be enforced as it stands, if it cannot.
     pub configuration_error: Option<String>,
+    /// Whether an expression reads `namespaceObject`.
+    pub reads_namespace: bool,
     /// Whether Kubernetes' own policies could say the same.
     pub portability: Portability,
 }
@@ -155,12 +157,17 @@ impl CompiledPolicy {
 
     /// Says whether an expression asks the authorizer.
     pub fn asks_authorizer(&self) -> bool {
+        self.reads(|slot| slot.starts_with("authorizer"))
+    }
+
+    /// Says whether an expression reads one of these variables.
+    fn reads(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         let slots = SLOTS.iter().enumerate();
-        let slots = slots.filter(|(_, (name, _))| name.starts_with("authorizer"));
+        let slots = slots.filter(|(_, (name, _))| is_meant(name));
         let slots: Vec<usize> = slots.map(|(at, _)| at).collect();
         let programs = self.expressions().flat_map(|it| &it.program);
-        let mut asked = programs.flat_map(|program| slots.iter().map(|at| program.reads(*at)));
-        asked.any(|is_read| is_read)
+        let mut read = programs.flat_map(|program| slots.iter().map(|at| program.reads(*at)));
+        read.any(|is_read| is_read)
     }
 
     fn expressions(&self) -> impl Iterator<Item = &Expression> {
@@ -269,7 +276,7 @@ pub(super) fn compile(
         portability,
         ..
     } = compiler;
-    let compiled = CompiledPolicy {
+    let mut compiled = CompiledPolicy {
         policy,
         match_conditions,
         variables,
@@ -277,8 +284,10 @@ pub(super) fn compile(
         audit_annotations,
         mutations,
         configuration_error,
+        reads_namespace: false,
         portability,
     };
+    compiled.reads_namespace = compiled.reads(|slot| slot == "namespaceObject");
     (Arc::new(compiled), diagnostics)
 }
 

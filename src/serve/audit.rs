@@ -7,7 +7,7 @@
 //! Requests go first: one object at a time is looked at, on one thread, and none while requests are being
 //! answered, for a while.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
@@ -48,8 +48,9 @@ const LIMITS: Limits = Limits {
     of_namespace: 10_000,
     of_all: 20_000,
 };
-/// How long what a scanned object asks for may take.
-const ASKING: Duration = Duration::from_secs(5);
+/// How long the Namespace of a scanned object may take to come by the watch, and how often it is looked.
+const ARRIVAL: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(10);
 /// The pause while requests are answered, and how many of them there are before an object is looked at
 /// all the same: a server that is never idle scans, too.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -157,8 +158,8 @@ impl Auditor {
         }
         let arena = Bump::new();
         let world = Live {
-            cluster: &self.cluster,
             followed,
+            given_up: Mutex::default(),
             whole: Snapshot::new(&arena, &texts, set),
         };
         let resources: &Resources = definitions.resources();
@@ -269,8 +270,9 @@ fn give_way(metrics: &Metrics) {
 
 /// The cluster as requests see it, and for policies about all of it what was listed for them.
 struct Live<'l> {
-    cluster: &'l Cluster,
     followed: &'l Followed,
+    /// The Namespace that was waited for last, and did not come.
+    given_up: Mutex<String>,
     whole: Snapshot<'l>,
 }
 
@@ -279,8 +281,24 @@ impl World for Live<'_> {
         let Some(key) = object else {
             return self.whole.look(None, then);
         };
-        let view = self.cluster.view(self.followed, Instant::now() + ASKING);
-        then(&Without { view: &view, key });
-        view.lacks().is_none()
+        let until = Instant::now() + ARRIVAL;
+        loop {
+            let view = self.followed.view();
+            then(&Without { view: &view, key });
+            if !view.is_missing() {
+                return view.lacks().is_none();
+            }
+            // One wait for each: what does not come is not there any longer, nor are its objects.
+            let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+            if *given_up == key.namespace {
+                return false;
+            }
+            if Instant::now() >= until {
+                key.namespace.clone_into(&mut given_up);
+                return false;
+            }
+            drop(given_up);
+            std::thread::sleep(LOOK);
+        }
     }
 }

@@ -25,6 +25,7 @@ use crate::cluster::definitions::Definitions;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::{self as of_cluster, ClusterExceptions};
 use crate::cluster::followed::{Followed, Size};
+use crate::cluster::inquiry::{Inquiry, Missed};
 use crate::cluster::view::Lack;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::{ClusterView, Objects};
@@ -46,7 +47,7 @@ use crate::telemetry::checks::{Checks, Table};
 use crate::telemetry::decisions::DecisionLog;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::traces::Trace;
-use crate::webhook::admission::{Admission, Check, Endpoint, Phase, Refusal};
+use crate::webhook::admission::{Admission, Attempt, Check, Endpoint, Phase, Undecided};
 use crate::webhook::permits;
 use refusal::{is_custom, is_out_of_reach, malformed, unknown, unusable};
 use report::{Report, Written};
@@ -100,8 +101,8 @@ struct Known<'k> {
     authorizer: Option<&'k dyn Authorize>,
     /// The custom kinds; none are known without a cluster.
     definitions: Option<&'k Definitions>,
-    /// Whether something was asked for that is not known.
-    lack: &'k dyn Fn() -> Option<Lack>,
+    /// Fails where something was asked for that is not known.
+    lack: &'k dyn Fn() -> Result<(), Undecided>,
 }
 
 /// What was loaded at one time.
@@ -313,13 +314,18 @@ impl Policies {
         followed.map(Followed::sizes).unwrap_or_default()
     }
 
-    /// Decides a review, traced or not.
-    fn answer(
+    /// Decides a review by what is known, or notes what is to be learnt before.
+    fn attempt(
         &self,
-        (endpoint, mut trace): (Endpoint, Option<&mut Trace>),
+        endpoint: Endpoint,
         body: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Refusal> {
+        attempt: Attempt<'_, Inquiry>,
+    ) -> Result<Vec<u8>, Undecided> {
+        let Attempt {
+            deadline,
+            mut trace,
+            inquiry,
+        } = attempt;
         let request = review::parse(body).map_err(|error| malformed(&error))?;
         if let Some(trace) = &mut trace {
             trace.about(&request);
@@ -334,22 +340,32 @@ impl Policies {
                 cluster: &Objects::default(),
                 authorizer: None,
                 definitions: None,
-                lack: &|| None,
+                lack: &|| Ok(()),
             };
             return self.decide(&loaded, asked, deadline, (known, trace));
         };
         let definitions = cluster.definitions();
         if definitions.is_none() && is_custom(&request) {
-            return Err(unknown(Lack::Unknown));
+            return Err(unknown(Lack::Unknown).into());
         }
-        let view = cluster.view(followed, deadline);
+        let (view, asker) = cluster.view(followed, inquiry, &request);
+        let lack = || match view.lacks() {
+            Some(lack) => Err(unknown(lack).into()),
+            None if view.is_missing() || asker.has_questions() => Err(Undecided::Open),
+            None => Ok(()),
+        };
         let known = Known {
             cluster: &view,
-            authorizer: Some(&cluster.asker(&request, deadline)),
+            authorizer: Some(&asker),
             definitions: definitions.as_deref(),
-            lack: &|| view.lacks(),
+            lack: &lack,
         };
-        self.decide(&loaded, asked, deadline, (known, trace))
+        let outcome = self.decide(&loaded, asked, deadline, (known, trace));
+        let missed = Missed::of(view, asker);
+        if outcome == Err(Undecided::Open) {
+            missed.note(inquiry);
+        }
+        outcome
     }
 
     /// Decides a request by what is known of the cluster. What was decided without what is not known may
@@ -360,7 +376,7 @@ impl Policies {
         (endpoint, request): (Endpoint, &AdmissionRequest<'_>),
         deadline: Instant,
         (known, mut trace): (Known<'_>, Option<&mut Trace>),
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<Vec<u8>, Undecided> {
         let deadline = Deadline::new(deadline);
         let resources = match known.definitions {
             Some(definitions) => definitions.resources(),
@@ -384,10 +400,6 @@ impl Policies {
             found: Vec::new(),
             passed: Vec::new(),
         };
-        let is_known = || match (known.lack)() {
-            Some(lack) => Err(unknown(lack)),
-            None => Ok(()),
-        };
         if endpoint.phase == Phase::Mutate {
             let schemas = || match known.definitions {
                 Some(definitions) => definitions.schemas(),
@@ -401,7 +413,7 @@ impl Policies {
             };
             let mutated =
                 mutating::mutate_observed(&loaded.set, request, options, how, &mut recorder);
-            is_known()?;
+            (known.lack)()?;
             let mutated = mutated.map_err(|error| unusable(&error))?;
             recorder.finish(&mutated.verdict.excused);
             self.uses.count(&mutated.verdict);
@@ -413,7 +425,7 @@ impl Policies {
             return Ok(told(trace, &response));
         }
         let verdict = engine::validate_observed(&loaded.set, request, options, &mut recorder);
-        is_known()?;
+        (known.lack)()?;
         let verdict = verdict.map_err(|error| unusable(&error))?;
         recorder.finish(&verdict.excused);
         if verdict.matched == 0 {
@@ -681,23 +693,21 @@ impl IsExpired for Deadline {
 }
 
 impl Admission for Policies {
+    type Inquiry = Inquiry;
+
     fn review(
         &self,
         endpoint: Endpoint,
         body: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Refusal> {
-        self.answer((endpoint, None), body, deadline)
+        attempt: Attempt<'_, Inquiry>,
+    ) -> Result<Vec<u8>, Undecided> {
+        self.attempt(endpoint, body, attempt)
     }
 
-    fn review_traced(
-        &self,
-        endpoint: Endpoint,
-        body: &[u8],
-        deadline: Instant,
-        trace: &mut Trace,
-    ) -> Result<Vec<u8>, Refusal> {
-        self.answer((endpoint, Some(trace)), body, deadline)
+    async fn inquire(&self, inquiry: &mut Inquiry, deadline: Instant) {
+        if let Some(cluster) = &self.cluster {
+            cluster.pursue(inquiry, deadline).await;
+        }
     }
 
     fn policies(&self) -> Value {

@@ -120,6 +120,16 @@ impl Tracer {
 }
 
 impl Trace {
+    /// Leaves out what an attempt did that is repeated: only the time it took is in the review's span.
+    pub fn begin_again(&mut self) {
+        self.spans.truncate(1);
+        if let Some(review) = self.spans.first_mut() {
+            review.attributes.clear();
+            review.left_out = 0;
+        }
+        (self.policy, self.expression) = (None, None);
+    }
+
     /// Says what the review is about.
     pub fn about(&mut self, request: &AdmissionRequest<'_>) {
         let resource = &request.resource;

@@ -7,28 +7,30 @@ use crate::telemetry::traces::Trace;
 
 /// Decides reviews. The server calls it from many threads at once.
 pub trait Admission: Send + Sync + 'static {
+    /// What is learnt for one review between two attempts to decide it.
+    type Inquiry: Default + Send;
+
     /// Decides the AdmissionReview in `body` and returns the AdmissionReview of the response as
     /// JSON.
     ///
-    /// CPU work, synchronous; called under a permit. What is not decided at `deadline` nobody
-    /// waits for any more. A panic is caught, counted, and answered 500.
+    /// CPU work, synchronous; called under a permit, and waits for nothing. What is not decided at the
+    /// deadline nobody waits for any more. A panic is caught, counted, and answered 500.
+    ///
+    /// # Errors
+    /// The review is not decided: for good, or until something is learnt.
     fn review(
         &self,
         endpoint: Endpoint,
         body: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Refusal>;
+        attempt: Attempt<'_, Self::Inquiry>,
+    ) -> Result<Vec<u8>, Undecided>;
 
-    /// Decides a review as [`Admission::review`] does, and says in its trace what is done on the way.
-    fn review_traced(
+    /// Learns what the last attempt could not do without, or that it cannot be learnt before `deadline`.
+    fn inquire(
         &self,
-        endpoint: Endpoint,
-        body: &[u8],
+        inquiry: &mut Self::Inquiry,
         deadline: Instant,
-        _: &mut Trace,
-    ) -> Result<Vec<u8>, Refusal> {
-        self.review(endpoint, body, deadline)
-    }
+    ) -> impl Future<Output = ()> + Send;
 
     /// Describes what is served, for `/policies`.
     fn policies(&self) -> serde_json::Value;
@@ -36,6 +38,32 @@ pub trait Admission: Send + Sync + 'static {
     /// Names the conditions under which reviews are decided rightly, each with a word about it
     /// when it holds (may be empty) or why it does not.
     fn readiness(&self) -> Vec<Check>;
+}
+
+/// One attempt to decide a review.
+#[derive(Debug)]
+pub struct Attempt<'r, I> {
+    /// When the answer must be on its way.
+    pub deadline: Instant,
+    /// Where it is said what is done on the way, if the review is traced.
+    pub trace: Option<&'r mut Trace>,
+    /// What was learnt, and where it is noted what is to be.
+    pub inquiry: &'r mut I,
+}
+
+/// Why an attempt ends without a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// There will be none.
+    Refused(Refusal),
+    /// There is something to be learnt before.
+    Open,
+}
+
+impl From<Refusal> for Undecided {
+    fn from(refusal: Refusal) -> Self {
+        Undecided::Refused(refusal)
+    }
 }
 
 /// A named condition of readiness.

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout_at;
 
-use super::admission::{Admission, Endpoint};
+use super::admission::{Admission, Attempt, Endpoint, Undecided};
 use super::body::{BodyError, Budget, Collected, collect, dismiss};
 use super::duration;
 use super::failure::{Failure, JSON};
@@ -105,7 +105,7 @@ impl<A: Admission> Reviews<A> {
 
     async fn decide(
         &self,
-        to: (Endpoint, Option<&mut Trace>),
+        (endpoint, mut trace): (Endpoint, Option<&mut Trace>),
         headers: &HeaderMap,
         body: &mut Body,
         deadline: Instant,
@@ -118,10 +118,27 @@ impl<A: Admission> Reviews<A> {
             ));
         }
         let body = self.collect(body, deadline).await?;
-        let permit = self.permit(deadline).await?;
-        let outcome = self.decide_under(&permit, to, body.bytes(), deadline);
-        drop(permit);
-        outcome
+        let mut inquiry = A::Inquiry::default();
+        loop {
+            let permit = self.permit(deadline).await?;
+            let attempt = Attempt {
+                deadline,
+                trace: trace.as_deref_mut(),
+                inquiry: &mut inquiry,
+            };
+            let outcome = self.decide_under(&permit, endpoint, body.bytes(), attempt);
+            // Others decide while this one learns.
+            drop(permit);
+            match outcome {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(Undecided::Refused(refusal))) => return Err(refusal.into()),
+                Ok(Err(Undecided::Open)) => self.admission.inquire(&mut inquiry, deadline).await,
+                Err(failure) => return Err(failure),
+            }
+            if let Some(trace) = &mut trace {
+                trace.begin_again();
+            }
+        }
     }
 
     async fn collect(&self, body: &mut Body, deadline: Instant) -> Result<Collected, Failure> {
@@ -169,19 +186,15 @@ impl<A: Admission> Reviews<A> {
     fn decide_under(
         &self,
         permit: &Permit<'_>,
-        (endpoint, trace): (Endpoint, Option<&mut Trace>),
+        endpoint: Endpoint,
         body: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Failure> {
-        let admission = &self.admission;
-        let review = || match trace {
-            Some(trace) => admission.review_traced(endpoint, body, deadline, trace),
-            None => admission.review(endpoint, body, deadline),
-        };
+        attempt: Attempt<'_, A::Inquiry>,
+    ) -> Result<Result<Vec<u8>, Undecided>, Failure> {
+        let review = || self.admission.review(endpoint, body, attempt);
         // Unwind safe: a review only reads what it shares, and its own state goes with it.
         let outcome = permit.run(body.len(), || catch_unwind(AssertUnwindSafe(review)));
         match outcome {
-            Ok(verdict) => verdict.map_err(Failure::from),
+            Ok(outcome) => Ok(outcome),
             Err(_message) => {
                 self.metrics.panics.inc();
                 tracing::error!(endpoint = endpoint.path(), "a review panicked");

@@ -282,7 +282,7 @@ async fn the_account_may_read_what_the_policies_read_and_no_more() {
     let program = client(&world.as_the_program()).await;
     for (verb, group, resource, is_allowed) in [
         ("list", "", "namespaces", true),
-        ("get", "", "namespaces", true),
+        ("get", "", "namespaces", false),
         ("get", "", "services", false),
         ("list", "", "secrets", false),
         ("create", "", "secrets", false),

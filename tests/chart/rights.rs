@@ -26,9 +26,7 @@ use super::rendered::configuration;
 use super::support::client::ask;
 use super::support::eventually;
 use super::support::process::{Launch, Process};
-use super::support::rights::{
-    Right, account, ask_about_an_unknown_namespace, granted, have_a_controller_told, in_force, live,
-};
+use super::support::rights::{Right, account, granted, have_a_controller_told, in_force, live};
 use super::{documents, only};
 
 /// ConfigMaps need a namespace that is open, and somebody who may read Secrets.
@@ -315,7 +313,6 @@ impl Choice {
         .await;
         let about = ("configmaps", "ConfigMap");
         let called = (&*name, &*authorities);
-        ask_about_an_unknown_namespace(&program, called, about).await;
         let user = account(NAMESPACE, RELEASE);
         let told = (&program, &world.server);
         have_a_controller_told(told, called, (about, "closed"), &user).await;

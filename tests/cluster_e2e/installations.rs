@@ -26,7 +26,7 @@ use super::support::client::{Client as Direct, Http, Serves, ask};
 use super::support::eventually;
 use super::support::kubernetes::ApiServer;
 use super::support::process::{Launch, Process};
-use super::support::rights::{account, ask_about_an_unknown_namespace, granted, in_force, live};
+use super::support::rights::{account, granted, in_force, live};
 use super::support::secret::MountedSecret;
 use super::{ALONE, apply, namespace};
 
@@ -311,9 +311,6 @@ async fn follow(world: &World, policies: &[(&str, &str)]) {
     assert_eq!(world.bundle(FIRST).await, first.authority.as_bytes());
     let secret: Api<Secret> = Api::namespaced(world.admin.clone(), FIRST.0);
     assert!(secret.get_opt("first-certs").await.unwrap().is_none());
-    let (name, authorities) = (host(FIRST), first.authority.as_bytes());
-    let about = ("configmaps", "ConfigMap");
-    ask_about_an_unknown_namespace(&replicas[0], (&name, authorities), about).await;
 
     let is_over = Arc::new(AtomicBool::new(false));
     let load = {

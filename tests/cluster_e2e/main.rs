@@ -31,6 +31,7 @@ mod rights;
 mod scale;
 mod scans;
 mod service;
+mod waits;
 
 use std::fs;
 use std::time::Duration;

@@ -15,9 +15,7 @@ use super::manages::{NAMES, World, manifests, named};
 use super::published::serves_mutations;
 use super::support::client::{Serves, ask};
 use super::support::eventually;
-use super::support::rights::{
-    account, ask_about_an_unknown_namespace, granted, have_a_controller_told, in_force, live,
-};
+use super::support::rights::{account, granted, have_a_controller_told, in_force, live};
 use super::{apply, namespace, policy, settings};
 
 /// Service accounts need what only the cluster knows.
@@ -112,9 +110,6 @@ async fn whole_life(world: &mut World, policies: &[(&str, &str)], args: &[&str])
     one["metadata"]["name"] = json!("web-1");
     assert_eq!(world.create(&one).await, "");
     let first = world.secret().await.data.unwrap();
-    let authorities = &first["ca.crt"].0;
-    let about = ("serviceaccounts", "ServiceAccount");
-    ask_about_an_unknown_namespace(&world.replicas[0], ("localhost", authorities), about).await;
 
     // Policies change, in files and in ConfigMaps.
     for replica in &world.replicas {
@@ -299,7 +294,6 @@ async fn scanning_life(world: &mut World, reports: Option<Reports>, user: &str) 
     let secret = world.secret().await.data.unwrap();
     let called = ("localhost", &*secret["ca.crt"].0);
     let replica = &world.replicas[0];
-    ask_about_an_unknown_namespace(replica, called, ("configmaps", "ConfigMap")).await;
     let denied = (("configmaps", "ConfigMap"), "closed");
     have_a_controller_told((replica, &world.server), called, denied, user).await;
     match reports {

@@ -317,6 +317,31 @@ async fn what_cannot_be_decided_in_time_is_shed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_review_that_has_something_to_learn_keeps_nobody_waiting() {
+    let server = Harness::start_with(|config, _| config.limits.reviews.concurrency = 1).await;
+    server.admission.hold();
+    let client = Client::connect(&server, Http::Two).await;
+    let asking = tokio::spawn({
+        let mut client = client.share();
+        async move { client.post("/validate", r#"{"uid": "1", "ask": 3}"#).await }
+    });
+    let admission = Arc::clone(&server.admission);
+    eventually("the first review has something to learn", || async {
+        (admission.inquiring.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let answer = client.share().post("/validate?timeout=5s", REVIEW).await;
+    assert_eq!(answer.status, StatusCode::OK, "it holds no permit");
+    assert_eq!(answer.json()["learnt"], 0);
+    let late = r#"{"uid": "2", "ask": 1}"#;
+    let answer = client.share().post("/validate?timeout=100ms", late).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "too late");
+    server.admission.release();
+    assert_eq!(asking.await.unwrap().json()["learnt"], 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_together_are_bounded() {
     let server = Harness::start_with(|config, _| {
         config.limits.reviews.body_bytes = 100_000;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use portcullis::webhook::admission::{Admission, Check, Endpoint, Refusal};
+use portcullis::webhook::admission::{Admission, Attempt, Check, Endpoint, Refusal, Undecided};
 use serde_json::{Value, json};
 
 use super::BOUND;
@@ -18,6 +18,8 @@ pub(crate) struct Scripted {
     pub(crate) decided: AtomicUsize,
     /// How many reviews are being decided.
     pub(crate) deciding: AtomicUsize,
+    /// How many reviews have something to learn.
+    pub(crate) inquiring: AtomicUsize,
     held: Mutex<bool>,
     released: Condvar,
 }
@@ -39,19 +41,26 @@ impl Scripted {
 }
 
 impl Admission for Scripted {
+    /// What was learnt: how often this was asked for.
+    type Inquiry = u64;
+
     fn review(
         &self,
         endpoint: Endpoint,
         body: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Refusal> {
+        attempt: Attempt<'_, u64>,
+    ) -> Result<Vec<u8>, Undecided> {
+        let deadline = attempt.deadline;
         let Ok(review) = serde_json::from_slice::<Value>(body) else {
-            return Err(Refusal {
+            return Err(Undecided::Refused(Refusal {
                 status: 400,
                 reason: "BadRequest",
                 message: "the body is not JSON".to_owned(),
-            });
+            }));
         };
+        if *attempt.inquiry < review["ask"].as_u64().unwrap_or_default() {
+            return Err(Undecided::Open);
+        }
         self.deciding.fetch_add(1, Ordering::SeqCst);
         match review["do"].as_str() {
             Some("panic") => panic!("a secret of the object"),
@@ -72,9 +81,20 @@ impl Admission for Scripted {
             "path": endpoint.path(),
             "bytes": body.len(),
             "generation": self.generation.load(Ordering::SeqCst),
+            "learnt": *attempt.inquiry,
             "left_ms": millis(deadline.saturating_duration_since(Instant::now())),
         });
         Ok(serde_json::to_vec(&answer).unwrap())
+    }
+
+    /// Learns one thing at a time, and nothing while it is held back.
+    async fn inquire(&self, inquiry: &mut u64, deadline: Instant) {
+        self.inquiring.fetch_add(1, Ordering::SeqCst);
+        while *self.held.lock().unwrap() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.inquiring.fetch_sub(1, Ordering::SeqCst);
+        *inquiry += 1;
     }
 
     fn policies(&self) -> Value {

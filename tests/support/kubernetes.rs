@@ -121,6 +121,22 @@ impl ApiServer {
         self.server = None;
     }
 
+    /// Lets the API server answer nothing; its connections stay.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.server.as_ref().unwrap().0.id().to_string();
+        let sent = Command::new("kill").args([signal, &process]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Starts the API server again where it was; returns once it is ready.
     pub(crate) async fn resume(&mut self) {
         let folder = self.folder.path();

@@ -220,17 +220,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Has a server decide about an object of a namespace that no watch has brought, so that it asks for it.
-/// It is called by `name`, under a certificate that these authorities have signed.
-pub(crate) async fn ask_about_an_unknown_namespace(
-    process: &Process,
-    called: (&str, &[u8]),
-    about: (&str, &str),
-) {
-    let mut direct = call(process, called).await;
-    respond(&mut direct, "/validate", &creation(about, "unknown")).await;
-}
-
 /// Has a server deny an object that a ReplicaSet makes, again and again, until the controller was told, and
 /// then told that there were more.
 pub(crate) async fn have_a_controller_told(

@@ -286,7 +286,7 @@ fn reading(set: &PolicySet, guessed: &mut BTreeSet<ParamKind>) -> Vec<Value> {
         core.remove("namespaces");
     }
     let mut rules = vec![
-        rule("", &["namespaces"], &["get", "list", "watch"]),
+        rule("", &["namespaces"], &["list", "watch"]),
         // What custom kinds look like.
         rule(
             "apiextensions.k8s.io",
