@@ -248,7 +248,7 @@ fn evaluate<'a>(
             unusable((bound, Some(binding)), error, observer, verdict);
             continue;
         }
-        let params = match params::collect(set, policy, binding, document, options.cluster) {
+        let params = match params::collect(set, policy, binding, document, options) {
             Ok(params) => params,
             Err(message) => {
                 let error = Decision::configuration_error(bound, Some(binding), &message);

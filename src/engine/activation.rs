@@ -32,19 +32,36 @@ pub(super) struct Document<'a> {
     access: &'a [Value<'a>],
     /// The variable `namespaceObject`.
     namespace_object: OnceCell<Json<'a>>,
+    /// The same with everything its Namespace has.
+    whole_namespace: OnceCell<Json<'a>>,
     /// The variable `pod`.
     pod: OnceCell<Json<'a>>,
-    /// For match conditions, and for everything else.
-    phases: [PhaseValues<'a>; 2],
+    /// What is shared in each phase.
+    phases: [PhaseValues<'a>; PHASES],
 }
 
 /// When an expression is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// With the match conditions, which see no `namespaceObject`.
+    /// Match conditions, which see no `namespaceObject`.
     Conditions,
-    /// After them.
+    /// Validations.
     Decisions,
+    /// Message expressions, which cannot ask the authorizer, not by a variable either.
+    Messages,
+    /// Audit annotations, which cannot ask it either, and see the whole Namespace.
+    Annotations,
+    /// Mutations, which see the whole Namespace.
+    Mutations,
+}
+
+const PHASES: usize = 5;
+
+impl Phase {
+    /// Says whether the authorizer may be asked.
+    pub(super) fn asks_authorizer(self) -> bool {
+        !matches!(self, Phase::Messages | Phase::Annotations)
+    }
 }
 
 /// What all policies of a request have in common in one phase.
@@ -102,8 +119,9 @@ impl<'a> Document<'a> {
             request: variable,
             access: options.authorizer.map_or(&[], |_| access(arena, request)),
             namespace_object: OnceCell::new(),
+            whole_namespace: OnceCell::new(),
             pod: OnceCell::new(),
-            phases: [PhaseValues::new(), PhaseValues::new()],
+            phases: std::array::from_fn(|_| PhaseValues::new()),
         })
     }
 
@@ -127,8 +145,9 @@ impl<'a> Document<'a> {
             request: Json::Null,
             access: &[],
             namespace_object: OnceCell::new(),
+            whole_namespace: OnceCell::new(),
             pod: OnceCell::new(),
-            phases: [PhaseValues::new(), PhaseValues::new()],
+            phases: std::array::from_fn(|_| PhaseValues::new()),
         }
     }
 
@@ -144,10 +163,13 @@ impl<'a> Document<'a> {
 
     /// Returns what all policies have in common in a phase.
     pub(super) fn phase(&self, phase: Phase) -> &PhaseValues<'a> {
-        let [conditions, decisions] = &self.phases;
+        let [conditions, decisions, messages, annotations, mutations] = &self.phases;
         match phase {
             Phase::Conditions => conditions,
             Phase::Decisions => decisions,
+            Phase::Messages => messages,
+            Phase::Annotations => annotations,
+            Phase::Mutations => mutations,
         }
     }
 
@@ -158,7 +180,7 @@ impl<'a> Document<'a> {
         arena: &'a Bump,
         policy: &CompiledPolicy,
         params: Json<'a>,
-        namespace: Json<'a>,
+        (phase, namespace): (Phase, Json<'a>),
     ) -> &'a [Value<'a>] {
         let settings = match policy.policy.settings.is_empty() {
             true => Json::Object(Object::new_in(arena, &[])),
@@ -168,19 +190,25 @@ impl<'a> Document<'a> {
             PodMatching::Object => Json::Null,
             PodMatching::PodTemplates => *self.pod.get_or_init(|| self.pod(arena)),
         };
-        self.with_slots(arena, [params, namespace, settings, pod])
+        let access = match phase.asks_authorizer() {
+            true => self.access,
+            false => &[],
+        };
+        self.with_slots(arena, [params, namespace, settings, pod], access)
     }
 
     /// Returns the values of the slots for an expression that is no policy's: what a request alone
     /// gives.
     pub(super) fn slots_of_request(&self, arena: &'a Bump, namespace: Json<'a>) -> &'a [Value<'a>] {
-        self.with_slots(arena, [Json::Null, namespace, Json::Null, Json::Null])
+        let values = [Json::Null, namespace, Json::Null, Json::Null];
+        self.with_slots(arena, values, self.access)
     }
 
     fn with_slots(
         &self,
         arena: &'a Bump,
         [params, namespace, settings, pod]: [Json<'a>; 4],
+        access: &[Value<'a>],
     ) -> &'a [Value<'a>] {
         let values = [
             self.object,
@@ -194,7 +222,7 @@ impl<'a> Document<'a> {
             Json::Null,
         ];
         let values = values.into_iter().map(Value::from);
-        let values = values.chain(self.access.iter().copied());
+        let values = values.chain(access.iter().copied());
         bumpalo::collections::Vec::from_iter_in(values, arena).into_bump_slice()
     }
 
@@ -215,9 +243,32 @@ impl<'a> Document<'a> {
 
     /// The variable `namespaceObject`: null for what is in no namespace. Of a namespace that is not
     /// known there is at least the name, as a label too, which every real one carries.
+    ///
+    /// Of `metadata` there is what apiserver `plugin/cel/condition.go`, `CreateNamespaceObject`, copies.
     pub(super) fn namespace_object(&self, arena: &'a Bump, cluster: &dyn ClusterView) -> Json<'a> {
+        *self.namespace_object.get_or_init(|| {
+            let whole = self.whole_namespace(arena, cluster);
+            match whole.get("metadata") {
+                Some(metadata) => {
+                    let metadata = some_of(arena, metadata, &NAMESPACE_METADATA);
+                    let kept = ["spec", "status"].map(|field| Some((field, whole.get(field)?)));
+                    let kept = kept.into_iter().flatten();
+                    let entries: Vec<_> = std::iter::once(("metadata", metadata))
+                        .chain(kept)
+                        .collect();
+                    object(arena, &entries)
+                }
+                None => whole,
+            }
+        })
+    }
+
+    /// The variable `namespaceObject` where upstream gives expressions the Namespace as it is: in
+    /// audit annotations (`plugin/policy/validating/validator.go`, `Validate`) and in mutations
+    /// (`plugin/policy/mutating/patch`).
+    pub(super) fn whole_namespace(&self, arena: &'a Bump, cluster: &dyn ClusterView) -> Json<'a> {
         *self
-            .namespace_object
+            .whole_namespace
             .get_or_init(|| self.read_namespace(arena, cluster))
     }
 
@@ -226,13 +277,14 @@ impl<'a> Document<'a> {
             return Json::Null;
         }
         if let Some(known) = cluster.namespace(self.namespace) {
+            let known = json::from_value(arena, known);
+            let empty = object(arena, &[]);
+            // Go writes these three, whatever is in them.
             let fields = ["metadata", "spec", "status"];
-            let object = json::from_value(arena, known);
-            let entries: Vec<_> = fields
-                .iter()
-                .filter_map(|field| Some((*field, object.get(field)?)))
-                .collect();
-            return Json::Object(Object::new_in(arena, arena.alloc_slice_copy(&entries)));
+            return object(
+                arena,
+                &fields.map(|field| (field, known.get(field).unwrap_or(empty))),
+            );
         }
         let name = Json::String(self.namespace);
         let labels = object(arena, &[(NAME_LABEL, name)]);
@@ -246,11 +298,35 @@ impl<'a> Document<'a> {
     }
 }
 
+/// What of its metadata a Namespace keeps as a variable.
+const NAMESPACE_METADATA: [&str; 12] = [
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "finalizers",
+];
+
 /// The label every namespace carries its name in.
 pub(super) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 fn parse<'a>(arena: &'a Bump, raw: Option<&'a RawValue>) -> Result<Json<'a>, json::JsonError> {
     raw.map_or(Ok(Json::Null), |raw| json::parse_text(arena, raw.get()))
+}
+
+/// An object with some of the fields of another.
+fn some_of<'a>(arena: &'a Bump, of: Json<'a>, fields: &[&'static str]) -> Json<'a> {
+    let kept = fields
+        .iter()
+        .filter_map(|field| Some((*field, of.get(field)?)));
+    object(arena, &kept.collect::<Vec<_>>())
 }
 
 fn object<'a>(arena: &'a Bump, entries: &[(&'a str, Json<'a>)]) -> Json<'a> {

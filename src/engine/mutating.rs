@@ -41,7 +41,6 @@ use crate::policy::set::{BoundPolicy, PolicySet};
 use crate::schema::{Kind, Schemas};
 
 use super::activation::{Document, Phase};
-use super::cluster::ClusterView;
 use super::documents::Documents;
 use super::exceptions::Excuses;
 use super::matching::{self, As, Target};
@@ -182,7 +181,7 @@ fn mutate_once(
         set,
         target: &target,
         policies: &candidates,
-        cluster: options.cluster,
+        options,
     };
     let mut documents = Documents::new(&arena, request, options, document);
     let excuses = Excuses::new(set, (&arena, &target), document, options);
@@ -231,7 +230,7 @@ struct Candidates<'s> {
     set: &'s PolicySet,
     target: &'s Target<'s>,
     policies: &'s [(&'s BoundPolicy, As)],
-    cluster: &'s dyn ClusterView,
+    options: Options<'s>,
 }
 
 impl<'s> Candidates<'s> {
@@ -243,9 +242,7 @@ impl<'s> Candidates<'s> {
         document: &Document<'_>,
         (verdict, observer): (&mut Verdict, &mut dyn Observer),
     ) -> Vec<Invocation<'s>> {
-        let Candidates {
-            target, cluster, ..
-        } = self;
+        let (target, cluster) = (self.target, self.options.cluster);
         let mut invocations = Vec::new();
         for (bound, version) in self.policies {
             let policy = &bound.policy;
@@ -293,7 +290,7 @@ impl<'s> Candidates<'s> {
             version,
         };
         Ok(
-            match params::collect(self.set, policy, binding, document, self.cluster)? {
+            match params::collect(self.set, policy, binding, document, self.options)? {
                 Params::None => vec![of(None)],
                 Params::These(params) => params.into_iter().map(Some).map(of).collect(),
             },
@@ -543,7 +540,7 @@ impl<'a> Changing<'a, '_> {
         let patch = patch::diff::diff(before, &object);
         // What does not apply would be an error of the API server's, whatever the failure policy.
         match patch::json::apply(before, &patch) {
-            Ok(Applied::Changed(applied)) if applied == object => mutated.patch = patch,
+            Ok(Applied::Changed(applied)) if is_read_as(&object, &applied) => mutated.patch = patch,
             _ => {
                 let problem = "the patch does not give the object that the policies made";
                 mutated.refusal = Some(Refusal::Internal(problem.to_owned()));
@@ -600,7 +597,7 @@ impl<'a> Changing<'a, '_> {
         };
         let document = self.document_for(invocation).map_err(Failure::from)?;
         let mut run = self.evaluation(invocation, document, observer);
-        let inputs = run.activation(Phase::Decisions);
+        let inputs = run.activation(Phase::Mutations);
         let mut budget = COST_BUDGET;
         let result = run.expression(expression, inputs, &mut budget);
         let cost = run.cost;
@@ -721,6 +718,15 @@ impl<'a> Changing<'a, '_> {
             reason: Reason::Invalid,
         });
     }
+}
+
+/// Says whether an object that is written is read as another, in which whole doubles are integers.
+fn is_read_as(object: &Object, read: &Object) -> bool {
+    object == read
+        || matches!(
+            patch::json::apply(object, &[]),
+            Ok(Applied::Changed(own)) if own == *read
+        )
 }
 
 fn api_version(kind: &GroupVersionKind<'_>) -> String {

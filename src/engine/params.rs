@@ -2,12 +2,17 @@
 //!
 //! Semantics: apiserver `plugin/policy/generic/policy_matcher.go`, `CollectParams`.
 
+use crate::admission::resources::Scope;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{Binding, ParamObject, ParamSelect, ParameterNotFoundAction};
 use crate::policy::set::PolicySet;
 
+use super::Options;
 use super::activation::Document;
-use super::cluster::{self, ClusterView};
+use super::cluster;
+
+const NO_NAMESPACE: &str =
+    "paramRef.namespace must not be provided for a cluster-scoped `paramKind`";
 
 /// What a policy is evaluated with.
 pub(super) enum Params<'s> {
@@ -24,7 +29,7 @@ pub(super) fn collect<'s>(
     policy: &CompiledPolicy,
     binding: &Binding,
     document: &Document<'_>,
-    cluster: &'s dyn ClusterView,
+    options: Options<'s>,
 ) -> Result<Params<'s>, String> {
     let Some(kind) = &policy.policy.param_kind else {
         return Ok(Params::None);
@@ -34,7 +39,9 @@ pub(super) fn collect<'s>(
     };
     let of_kind = || set.params().of_kind(kind);
     let first = of_kind().next();
-    let (known, is_cluster_scoped) = match cluster.params(kind) {
+    // A manifest may leave the namespace out, so one without says nothing of its kind for certain.
+    let resource = || options.resources.by_kind(&kind.api_version, &kind.kind);
+    let (known, is_cluster_scoped) = match options.cluster.params(kind) {
         cluster::Params::OfPolicies => (None, first.is_some_and(|it| it.namespace.is_empty())),
         cluster::Params::Known {
             objects,
@@ -51,12 +58,8 @@ pub(super) fn collect<'s>(
         },
     };
     let namespace = match (&reference.namespace, is_cluster_scoped) {
-        (Some(_), true) if known.is_some() => {
-            return Err(
-                "paramRef.namespace must not be provided for a cluster-scoped `paramKind`"
-                    .to_owned(),
-            );
-        }
+        (Some(_), _) if resource().scope == Scope::Cluster => return Err(NO_NAMESPACE.to_owned()),
+        (Some(_), true) if known.is_some() => return Err(NO_NAMESPACE.to_owned()),
         (_, true) => "",
         (Some(namespace), false) => namespace,
         (None, false) if document.namespace.is_empty() => {

@@ -108,10 +108,15 @@ impl<'a> Run<'a, '_> {
             // Who does not read it does not wait for it.
             _ if !self.policy.reads_namespace => Json::Null,
             Phase::Conditions => Json::Null,
-            Phase::Decisions => document.namespace_object(self.arena, self.options.cluster),
+            Phase::Decisions | Phase::Messages => {
+                document.namespace_object(self.arena, self.options.cluster)
+            }
+            Phase::Annotations | Phase::Mutations => {
+                document.whole_namespace(self.arena, self.options.cluster)
+            }
         };
         let params = self.params.unwrap_or(Json::Null);
-        let slots = document.slots(self.arena, self.policy, params, namespace);
+        let slots = document.slots(self.arena, self.policy, params, (phase, namespace));
         let names = self
             .policy
             .policy
@@ -136,7 +141,7 @@ impl<'a> Run<'a, '_> {
             slots,
             variables: variables.into_bump_slice(),
             lookup: Some(self.options.cluster.as_lookup()),
-            authorizer: self.options.authorizer,
+            authorizer: self.options.authorizer.filter(|_| phase.asks_authorizer()),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::policy::model::{FailurePolicy, ParamObject};
 use super::Watch;
 use super::activation::Phase;
 use super::observer::Held;
-use super::run::{Activation, COST_BUDGET, OutOfBudget, Run, Subject, out_of_budget, read};
+use super::run::{COST_BUDGET, OutOfBudget, Run, Subject, out_of_budget, read};
 use super::verdict::{Evaluated, Finding, Outcome, Problem};
 
 /// apiserver `pkg/apis/cel/config.go`, `MaxEvaluatedMessageExpressionSizeBytes`.
@@ -44,12 +44,13 @@ pub(super) fn validate<'a>(
         Ok(true) => {
             run.observer.applies(policy);
             evaluated.applied = true;
-            let inputs = run.activation(Phase::Decisions);
-            match run.validations(inputs) {
-                Ok(findings) => evaluated.findings = findings,
+            match run.validations() {
+                Ok(findings) => {
+                    evaluated.findings = findings;
+                    run.annotations(&mut evaluated);
+                }
                 Err(OutOfBudget) => evaluated.findings = run.error(None, out_of_budget()),
             }
-            run.annotations(inputs, &mut evaluated);
         }
         Ok(false) => {}
         Err(problem) => evaluated.findings = run.error(None, problem),
@@ -60,8 +61,10 @@ pub(super) fn validate<'a>(
 }
 
 impl<'a> Run<'a, '_> {
-    fn validations(&mut self, inputs: Activation<'a>) -> Result<Vec<Finding>, OutOfBudget> {
+    /// Validations, then messages: whose variables are computed anew, and cost anew.
+    fn validations(&mut self) -> Result<Vec<Finding>, OutOfBudget> {
         let policy = self.policy;
+        let inputs = self.activation(Phase::Decisions);
         let mut budget = COST_BUDGET;
         let mut results = ArenaVec::with_capacity_in(policy.validations.len(), self.arena);
         for validation in &policy.validations {
@@ -69,9 +72,11 @@ impl<'a> Run<'a, '_> {
         }
         let mut messages = ArenaVec::with_capacity_in(policy.validations.len(), self.arena);
         let mut is_exhausted = false;
+        let mut inputs = None;
         for validation in &policy.validations {
             messages.push(match &validation.message_expression {
                 Some(expression) if !is_exhausted => {
+                    let inputs = *inputs.get_or_insert_with(|| self.activation(Phase::Messages));
                     match self.expression(expression, inputs, &mut budget) {
                         Ok(result) => result.ok(),
                         Err(OutOfBudget) => {
@@ -114,8 +119,12 @@ impl<'a> Run<'a, '_> {
         Ok(findings)
     }
 
-    fn annotations(&mut self, inputs: Activation<'a>, evaluated: &mut Evaluated) {
+    fn annotations(&mut self, evaluated: &mut Evaluated) {
         let policy = self.policy;
+        if policy.audit_annotations.is_empty() {
+            return;
+        }
+        let inputs = self.activation(Phase::Annotations);
         let mut budget = COST_BUDGET;
         for annotation in &policy.audit_annotations {
             match self.expression(&annotation.expression, inputs, &mut budget) {

@@ -1,4 +1,8 @@
-//! `check` on the recorded facts in the folder named by `PORTCULLIS_CORPUS`.
+//! `check` on recorded facts: our own in `tests/cases/admit.jsonl`, and those in the folder named by
+//! `PORTCULLIS_CORPUS`.
+//!
+//! A line of `admit.jsonl` is a case of `check --jsonl` with what Kubernetes' own dispatchers made of
+//! it, under `upstream`.
 
 #![expect(
     clippy::indexing_slicing,
@@ -44,6 +48,15 @@ fn real_objects_are_checked_without_an_error_of_our_own() {
     }
     assert!(!output.out.contains("resulted in error"), "{}", output.out);
     assert_eq!(output.code, Some(1), "{}", output.err);
+}
+
+#[test]
+fn our_own_cases_are_decided_as_kubernetes_decides_them() {
+    let cases: Vec<Value> = include_str!("../cases/admit.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    compare(Recorded::Everything, &cases);
 }
 
 #[test]

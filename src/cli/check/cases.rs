@@ -17,7 +17,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::admission::resources::{CrdError, Resources};
+use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::{self, AdmissionRequest};
 use crate::admission::{decode, defaults};
 use crate::cel::value::Timestamp;
@@ -80,8 +80,6 @@ fn answer(line: &str) -> Value {
 
 fn decide(case: &Value) -> Result<Value, String> {
     let set = policies(case)?;
-    let body = body(case)?;
-    let request = review::parse(body.as_bytes()).map_err(|error| error.to_string())?;
     let around = ["namespaces", "context"]
         .into_iter()
         .flat_map(|key| items(case, key));
@@ -91,6 +89,8 @@ fn decide(case: &Value) -> Result<Value, String> {
         // Everything that is no definition defines nothing.
         let _: Result<(), CrdError> = resources.define(object);
     }
+    let body = body(case, &resources)?;
+    let request = review::parse(body.as_bytes()).map_err(|error| error.to_string())?;
     let cluster = Objects::new(around.clone());
     let schemas = OnceCell::new();
     let rules = match case.pointer("/authorizer/rules") {
@@ -245,7 +245,7 @@ fn policies(case: &Value) -> Result<PolicySet, String> {
 }
 
 /// Returns the AdmissionReview of a case.
-fn body(case: &Value) -> Result<String, String> {
+fn body(case: &Value, resources: &Resources) -> Result<String, String> {
     let mut request = match case.get("request") {
         Some(Value::Object(request)) => request.clone(),
         _ => return Err("`request` is missing or no object".to_owned()),
@@ -258,8 +258,7 @@ fn body(case: &Value) -> Result<String, String> {
             if let (Value::Object(fields), Some(Value::Bool(true))) =
                 (&mut object, case.get("defaults"))
             {
-                decode::built_in(fields);
-                defaults::apply(fields);
+                fill_in(fields, resources);
             }
             request.insert(key.to_owned(), object);
         }
@@ -268,6 +267,17 @@ fn body(case: &Value) -> Result<String, String> {
         "kind": review::KIND, "apiVersion": review::API_VERSION, "request": request,
     });
     Ok(review.to_string())
+}
+
+/// Brings an object into the form that the API server gives it.
+fn fill_in(fields: &mut Map<String, Value>, resources: &Resources) {
+    let text = |key| fields.get(key).and_then(Value::as_str).unwrap_or_default();
+    let resource = resources.by_kind(text("apiVersion"), text("kind"));
+    match resource.provenance {
+        Provenance::BuiltIn => decode::built_in(fields),
+        _ => decode::custom(fields),
+    }
+    defaults::apply(fields);
 }
 
 /// Returns the text of the first denial as the API server's own plugin gives it to the client.
