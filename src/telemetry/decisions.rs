@@ -9,7 +9,7 @@ pub mod summary;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -180,6 +180,13 @@ impl Output {
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    // Without a reader, opening a pipe would wait; what the process was given (`/dev/stdout`) is open.
+    let is_given = path.starts_with("/dev") || path.starts_with("/proc/self/fd");
+    let is_pipe = std::fs::metadata(path).is_ok_and(|it| it.file_type().is_fifo());
+    if is_pipe && !is_given {
+        let problem = "it is a named pipe, not a file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
     OpenOptions::new().create(true).append(true).open(path)
 }
 

@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +60,16 @@ impl Default for LogConfig {
 
 /// Says why `directives` cannot be used as [`LogConfig::level`].
 pub fn check_level(directives: &str) -> Result<(), String> {
+    // A word that is no level would be a module, of which everything is logged, and nothing of all others.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let mut words = directives.split(',').map(str::trim);
+    if let Some(word) = words.find(|it| !it.is_empty() && !it.contains(['=', '[']) && !is_level(it))
+    {
+        return Err(format!(
+            "`{word}` is no level: one of error, warn, info, debug, trace, off, or of a module as \
+             `{word}=debug`"
+        ));
+    }
     EnvFilter::try_new(directives)
         .map(drop)
         .map_err(|problem| problem.to_string())
@@ -114,5 +125,12 @@ mod tests {
             check_level("portcullis=loud").is_err_and(|text| !text.is_empty()),
             "a reason is given"
         );
+        for silent in ["loud", "info,hyper", "portcullis"] {
+            let said = check_level(silent).unwrap_err();
+            assert!(said.contains("is no level: one of error, warn"), "{said}");
+        }
+        for level in ["off", "INFO", "warn, hyper=debug", "3", ""] {
+            assert_eq!(check_level(level), Ok(()), "{level}");
+        }
     }
 }
