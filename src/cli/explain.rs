@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use super::{ExceptionArgs, Exit, OverrideArgs, PolicyArgs, note};
 use crate::cel::version::KubernetesVersion;
+use crate::sources::files;
 
 /// Explain a policy, a mutation, the code of a finding, or a function of the expression language
 ///
@@ -71,6 +72,12 @@ struct Subject {
 
 /// Prints the explanation.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let paths = [&args.object, &args.policies.paths, &args.exceptions.paths];
+    let is_stdin = |path: &&PathBuf| path.as_os_str() == files::STDIN;
+    anyhow::ensure!(
+        paths.into_iter().flatten().filter(is_stdin).count() <= 1,
+        "standard input can be read only once, and `-` is given more than once"
+    );
     let explanation = match (&args.subject.code, &args.subject.function) {
         (Some(name), _) if !args.object.is_empty() => return mutation::run(name, args),
         (Some(name), _) => return policy::run(name, args),

@@ -313,3 +313,25 @@ ConfigMap default/c: the policy is not about it
         assert!(output.err.contains(problem), "{line}: {output:?}");
     }
 }
+
+#[test]
+fn a_mutation_is_explained_by_the_file_it_is_in() {
+    let folder = folder(DEPLOYMENT);
+    let by_name = folder.run("explain replicas --policies p --object d.yaml");
+    let by_file = folder.run("explain p/replicas.cel --object d.yaml");
+    assert_eq!(
+        (by_file.code, &by_file.out),
+        (Some(0), &by_name.out),
+        "{by_file:?}"
+    );
+    assert!(
+        by_file.out.contains("Deployment default/web"),
+        "{by_file:?}"
+    );
+    let none = folder.run("explain d.yaml --object d.yaml");
+    assert_eq!(none.code, Some(2), "{none:?}");
+    assert!(
+        none.err.contains("there is no mutation in `d.yaml`"),
+        "{none:?}"
+    );
+}

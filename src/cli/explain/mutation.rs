@@ -1,6 +1,6 @@
 //! What the mutation of a policy makes of objects: what it changes as it was, the patch, and as it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -24,7 +24,7 @@ use crate::manifest::request::{self, Circumstances};
 use crate::manifest::{self, Manifest, rewrite};
 use crate::patch::diff::align::{Step, align};
 use crate::policy::exceptions::review;
-use crate::policy::model::PolicyKind;
+use crate::policy::model::{Documents, PolicyKind};
 use crate::policy::set::PolicySet;
 use crate::schema::{SchemaError, Schemas};
 use crate::sources::{self, files};
@@ -94,12 +94,28 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
 /// Returns the policy alone, its mutation switched on; `None` if it cannot be used, which is said.
 fn only(name: &str, args: &Args) -> anyhow::Result<Result<Option<PolicySet>, Unknown>> {
     let (overrides, mut findings) = args.overrides.read()?;
-    let texts = sources::texts(&args.policies.paths);
+    let is_file = Path::new(name).is_file();
+    let file = [PathBuf::from(name)];
+    let texts = sources::texts(match is_file {
+        true => &file,
+        false => &args.policies.paths,
+    });
     findings.extend(texts.problems);
     let (mut documents, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
     findings.extend(overrides.apply(&mut documents));
     findings.extend(args.exceptions.excusing().read_into(&mut documents));
+    let name = match is_file {
+        true => match the_mutation(name, &documents) {
+            Ok(name) => name,
+            Err(unknown) => {
+                show(&findings);
+                return Ok(Err(unknown));
+            }
+        },
+        false => name.to_owned(),
+    };
+    let name = name.as_str();
     let names = documents.policies.iter().map(|policy| policy.name.as_str());
     let mut named = documents.policies.iter().filter(|it| it.name == name);
     if named.clone().next().is_none() {
@@ -137,6 +153,25 @@ fn only(name: &str, args: &Args) -> anyhow::Result<Result<Option<PolicySet>, Unk
     show(&findings);
     let is_usable = !findings.iter().any(Diagnostic::is_error);
     Ok(Ok(is_usable.then_some(built.set)))
+}
+
+/// Returns the name of the one mutation in a file.
+fn the_mutation(file: &str, documents: &Documents) -> Result<String, Unknown> {
+    let policies = documents.policies.iter();
+    let mut names = policies
+        .filter(|it| it.kind == PolicyKind::Mutating)
+        .map(|it| it.name.clone());
+    match (names.next(), names.next()) {
+        (Some(name), None) => Ok(name),
+        (None, _) => Err(Unknown {
+            message: format!("there is no mutation in `{file}`"),
+            help: "only of mutations can be said what they make of an object".to_owned(),
+        }),
+        (Some(name), Some(_)) => Err(Unknown {
+            message: format!("there are several mutations in `{file}`"),
+            help: format!("name one of them, such as `{name}`, and the file with `--policies`"),
+        }),
+    }
 }
 
 fn read(paths: &[PathBuf]) -> (Vec<Manifest>, Vec<Diagnostic>) {
