@@ -25,12 +25,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cel::value::Timestamp;
 use crate::cel::version::KubernetesVersion;
+use crate::cluster::connect::with_causes;
 use crate::cluster::exceptions;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::policy::exceptions::review::{Calendar, NOTICE_DAYS};
 use crate::policy::overrides::{Overrides, Profile};
 use crate::serve::config;
-use crate::sources::Excusing;
+use crate::sources::{Excusing, files};
 use crate::text::Source;
 
 /// How a command ended, as its exit code.
@@ -99,7 +100,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(problem) => {
-            note(&format!("error: {problem:#}"));
+            note(&format!("error: {}", with_causes(problem.as_ref())));
             Exit::Unusable.into()
         }
     }
@@ -206,9 +207,8 @@ fn configuration(path: &Path) -> anyhow::Result<Arc<Source>> {
         metadata.is_file(),
         "the configuration `{name}` is not a regular file"
     );
-    let text = fs::read_to_string(path)
-        .map_err(|problem| anyhow::anyhow!("cannot read the configuration `{name}`: {problem}"))?;
-    Ok(Source::new(name.to_string(), text))
+    files::read(path, files::MAX_POLICY_BYTES)
+        .map_err(|problem| anyhow::anyhow!("the configuration {}", problem.message))
 }
 
 /// When the human format uses colours.

@@ -100,13 +100,7 @@ pub fn texts(paths: &[PathBuf]) -> Texts {
         }
     }
     if sources.is_empty() && problems.is_empty() {
-        let paths: Vec<String> = paths
-            .iter()
-            .map(|it| format!("`{}`", it.display()))
-            .collect();
-        let message = format!("there are no policies in {}", paths.join(", "));
-        let problem = Diagnostic::error("file/empty", message);
-        problems.push(problem.help("policies are `.cel`, `.yaml`, `.yml` and `.json` files"));
+        problems.push(nothing_in(paths));
     }
     Texts {
         sources,
@@ -114,6 +108,27 @@ pub fn texts(paths: &[PathBuf]) -> Texts {
         unread,
         carriers: Vec::new(),
     }
+}
+
+/// Says that the paths hold no policy, if nothing else says why: with manifests given by mistake as policies,
+/// everything would be admitted.
+pub fn no_policy(
+    paths: &[PathBuf],
+    documents: &Documents,
+    findings: &[Diagnostic],
+) -> Option<Diagnostic> {
+    (documents.policies.is_empty() && findings.is_empty()).then(|| nothing_in(paths))
+}
+
+fn nothing_in(paths: &[PathBuf]) -> Diagnostic {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|it| format!("`{}`", it.display()))
+        .collect();
+    let message = format!("there are no policies in {}", paths.join(", "));
+    Diagnostic::error("file/empty", message).help(
+        "policies are `.cel` files, and documents of their kinds in `.yaml`, `.yml` and `.json` files",
+    )
 }
 
 /// Reads the texts of exceptions that do not lie with the policies; that there are none is no mistake.
@@ -237,6 +252,7 @@ pub fn load_excusing(
     } = texts(paths);
     let (mut documents, findings) = documents(&sources);
     diagnostics.extend(findings);
+    diagnostics.extend(no_policy(paths, &documents, &diagnostics));
     diagnostics.extend(overrides.apply(&mut documents));
     diagnostics.extend(excusing.read_into(&mut documents));
     let version = language(paths, version);

@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::finding::clipped;
+use crate::cluster::connect::described;
 
 /// How many objects a page has at most: the size of client-go's pager (`tools/pager/pager.go`,
 /// `defaultPageSize`).
@@ -299,7 +300,7 @@ impl Lister {
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
         let answered = async {
             let response = self.client.send(request).await;
-            let response = response.map_err(|problem| problem.to_string())?;
+            let response = response.map_err(|problem| described(&problem))?;
             let (head, body) = response.into_parts();
             let bytes = Limited::new(body, MOST_BYTES).collect().await;
             Ok((

@@ -23,6 +23,7 @@ use crate::admission::resources::{CrdError, Provenance, Resources};
 use crate::admission::review::Operation;
 use crate::admission::synthesize::{OwnedRequest, User};
 use crate::cel::value::Timestamp;
+use crate::cluster::exceptions;
 use crate::diagnostics::{Diagnostic, Format};
 use crate::engine::cluster::ClusterView;
 use crate::engine::observer::Unwatched;
@@ -35,6 +36,7 @@ use crate::manifest::request::{self, Change, Circumstances};
 use crate::manifest::{self, Manifest, finding};
 use crate::parallel;
 use crate::policy::set::PolicySet;
+use crate::serve::config;
 use crate::sources::{self, files};
 use crate::suite::run::mention;
 use crate::text::{Source, Span, yaml};
@@ -90,7 +92,7 @@ pub struct Args {
     operation: OperationArg,
 
     /// The namespace of objects that name none
-    #[arg(long, short, value_name = "NAME", default_value = "default")]
+    #[arg(long, short, value_name = "NAME", default_value = "default", value_parser = config::namespace)]
     namespace: String,
 
     /// Who asks; by default an administrator of the cluster
@@ -274,6 +276,9 @@ impl Input {
     fn resources(&self, set: &PolicySet) -> Resources {
         let mut resources = Resources::default();
         mention(&mut resources, set);
+        if let Some(own) = exceptions::definition() {
+            let _: Result<(), CrdError> = resources.define(&own);
+        }
         let all = [&self.around, &self.old, &self.new, &self.crds];
         for crd in all
             .into_iter()

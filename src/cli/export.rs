@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let (mut documents, findings) = sources::documents(&texts.sources);
     problems.extend(texts.problems);
     problems.extend(findings);
+    problems.extend(sources::no_policy(&args.paths, &documents, &problems));
     problems.extend(overrides.apply(&mut documents));
     let checked = documents.clone();
     let built = PolicySet::build(checked, version, &PolicySet::default(), |_| false);

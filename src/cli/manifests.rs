@@ -1,7 +1,7 @@
 //! `portcullis manifests`: what `serve` needs in a cluster, as YAML for GitOps.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -19,7 +19,7 @@ use crate::serve::registration::roles::{
     Command, Management, Roles, Settings, command_roles, roles,
 };
 use crate::serve::registration::{Demand, empty_configurations};
-use crate::sources;
+use crate::sources::{self, files};
 
 /// What the role of `portcullis audit` is called, unless it is given another name.
 const COMMAND_NAME: &str = "portcullis-audit-command";
@@ -155,7 +155,7 @@ enum Purpose {
 /// The configuration or the certificates cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let (config, manages_itself, mut problems) = args.configuration()?;
-    let authorities = args.ca.as_ref().map(authorities).transpose()?;
+    let authorities = args.ca.as_deref().map(authorities).transpose()?;
     let (set, findings) = sources::load(
         &config.policies,
         config.kubernetes_version,
@@ -312,10 +312,11 @@ fn guesses(kinds: &BTreeSet<ParamKind>) -> impl Iterator<Item = Diagnostic> {
 }
 
 /// Reads the certificates in a file; a private key beside them is refused, so that none is published.
-fn authorities(path: &PathBuf) -> anyhow::Result<String> {
+fn authorities(path: &Path) -> anyhow::Result<String> {
     let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|problem| anyhow::anyhow!("cannot read `{name}`: {problem}"))?;
+    let source = files::read(path, files::MAX_POLICY_BYTES);
+    let source = source.map_err(|problem| anyhow::anyhow!("{}", problem.message))?;
+    let text = source.text().to_owned();
     anyhow::ensure!(
         !text.contains("PRIVATE KEY"),
         "`{name}` holds a private key; give the certificates alone"

@@ -1,5 +1,6 @@
 //! Finds the cluster: a kubeconfig that is named, the pod's service account, or the user's kubeconfig.
 
+use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use kube::Client;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::Cluster;
+use crate::sources::files;
 
 /// Why a cluster that is configured cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,9 @@ pub enum ConnectError {
     /// The kubeconfig is not usable.
     #[error("the kubeconfig cannot be used: {0}")]
     Kubeconfig(#[from] KubeconfigError),
+    /// The kubeconfig is no file, or too large for one.
+    #[error("the kubeconfig {0}")]
+    NoFile(String),
     /// The service account is not usable.
     #[error("the service account of the pod cannot be used: {0}")]
     ServiceAccount(#[from] InClusterError),
@@ -85,8 +90,24 @@ pub fn described(problem: &kube::Error) -> String {
             status.message
         ),
         kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+        other => with_causes(other),
     }
+}
+
+/// Returns what an error says, and what its causes say that was not said: of a connection that is refused
+/// its own words are only that it could not be made.
+pub fn with_causes(problem: &(dyn Error + 'static)) -> String {
+    let mut text = problem.to_string();
+    let mut cause = problem.source();
+    while let Some(deeper) = cause {
+        let said = deeper.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = deeper.source();
+    }
+    text
 }
 
 async fn find(
@@ -98,6 +119,9 @@ async fn find(
         ..KubeConfigOptions::default()
     };
     if let Some(path) = kubeconfig {
+        // Read by kube, a pipe would be waited for, and a device has no end.
+        let opened = files::open(path, Some(files::MAX_POLICY_BYTES));
+        opened.map_err(|problem| ConnectError::NoFile(problem.message))?;
         let kubeconfig = Kubeconfig::read_from(path)?;
         return Ok(Some(
             Config::from_custom_kubeconfig(kubeconfig, &options).await?,

@@ -1,10 +1,11 @@
 //! Reads what the arguments name: files, folders, standard input; never waits for what does not
 //! come and never reads without a limit.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
@@ -44,7 +45,8 @@ impl Found {
 /// Finds the files that paths name; folders are walked, and of what is in them only what `wanted`
 /// takes.
 ///
-/// Hidden entries are passed over: editors' files, and the folders behind the kubelet's links.
+/// Hidden entries are passed over: editors' files, and the folders behind the kubelet's links. A file that
+/// several arguments lead to is there once.
 pub fn find(paths: &[PathBuf], wanted: impl Fn(&Path) -> bool) -> Found {
     let mut found = Found::default();
     for path in paths {
@@ -58,12 +60,18 @@ pub fn find(paths: &[PathBuf], wanted: impl Fn(&Path) -> bool) -> Found {
             Err(error) => found.failed(path, unreadable(path, &error)),
         }
     }
+    let mut known = BTreeSet::new();
+    let plain = |path: &PathBuf| -> PathBuf {
+        let parts = path.components().filter(|it| *it != Component::CurDir);
+        parts.collect()
+    };
+    found.files.retain(|path| known.insert(plain(path)));
     found
 }
 
 fn walk(root: &Path, metadata: &Metadata, wanted: &impl Fn(&Path) -> bool, found: &mut Found) {
     // Links may lead back to a folder around them.
-    let mut known = vec![(metadata.dev(), metadata.ino())];
+    let mut known = BTreeSet::from([(metadata.dev(), metadata.ino())]);
     let mut entries_seen = 0_usize;
     let mut pending = vec![root.to_owned()];
     while let Some(path) = pending.pop() {
@@ -81,11 +89,8 @@ fn walk(root: &Path, metadata: &Metadata, wanted: &impl Fn(&Path) -> bool, found
             continue;
         }
         let identity = (metadata.dev(), metadata.ino());
-        if path != root {
-            if known.contains(&identity) {
-                continue;
-            }
-            known.push(identity);
+        if path != root && !known.insert(identity) {
+            continue;
         }
         match entries(&path) {
             Ok(mut entries) => {
@@ -125,6 +130,12 @@ pub fn read(path: &Path, limit_bytes: u64) -> Result<Arc<Source>, Diagnostic> {
     if path.as_os_str() == STDIN {
         return text("<stdin>".to_owned(), io::stdin().lock(), limit_bytes);
     }
+    let file = open(path, Some(limit_bytes))?;
+    text(path.display().to_string(), file, limit_bytes)
+}
+
+/// Opens a file, unless it is one that nothing may ever come of, or that may never end.
+pub fn open(path: &Path, limit_bytes: Option<u64>) -> Result<File, Diagnostic> {
     let name = path.display().to_string();
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if let Some(what) = special(metadata.file_type()).filter(|_| !is_open_already(path)) {
@@ -135,11 +146,10 @@ pub fn read(path: &Path, limit_bytes: u64) -> Result<Arc<Source>, Diagnostic> {
             false => diagnostic.help("write its content to a file, or to standard input with `-`"),
         });
     }
-    if metadata.len() > limit_bytes {
-        return Err(too_large(&name, limit_bytes));
+    match limit_bytes.filter(|limit| metadata.len() > *limit) {
+        Some(limit_bytes) => Err(too_large(&name, limit_bytes)),
+        None => File::open(path).map_err(|error| unreadable(path, &error)),
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    text(name, file, limit_bytes)
 }
 
 /// A descriptor that the shell has opened (`<(helm template …)`) is as good as standard input.
@@ -246,6 +256,9 @@ mod tests {
             .collect();
         assert_eq!(names, ["a.yaml", "b/x.json", "c.yaml", "link.yaml"]);
         assert!(found.problems.is_empty(), "{:?}", found.problems);
+        // Named twice, each is there once.
+        let twice = [root.to_owned(), root.join("./b/x.json"), root.join("b")];
+        assert_eq!(find(&twice, is_document).files, found.files);
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn what_is_no_log_is_refused() {
     assert_eq!(said.code, Some(2));
     assert!(
         said.err
-            .contains("cannot read the decision log `none.jsonl`"),
+            .contains("the decision log `none.jsonl` cannot be read"),
         "{said:?}"
     );
 }

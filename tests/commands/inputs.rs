@@ -64,6 +64,10 @@ fn a_policy_that_cannot_be_used_ends_the_check_with_2() {
             "large.cel",
             "error[file/too-large]: `large.cel` is larger than 16 MiB",
         ),
+        (
+            "good.yaml",
+            "error[file/empty]: there are no policies in `good.yaml`",
+        ),
         ("broken.cel", "error[cel/compile]"),
         ("control.cel", "error[policy/not-text]"),
         ("terms.cel", "error["),
@@ -189,4 +193,88 @@ fn arguments_that_contradict_each_other_are_refused() {
         assert!(output.err.contains(problem), "{line}: {output:?}");
         assert_eq!(output.out, "", "{line}");
     }
+}
+
+#[test]
+fn nothing_is_waited_for_or_read_without_end() {
+    let folder = folder();
+    folder.write("p/replicas.cel", REPLICAS.as_bytes());
+    let huge = std::fs::File::create(folder.path().join("huge.yaml")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    let pipe = "`pipe.cel` is a named pipe, not a file";
+    let device = "`/dev/zero` is a device, not a file";
+    for (line, problem) in [
+        ("audit --decisions pipe.cel", pipe),
+        ("audit --decisions /dev/zero", device),
+        ("audit --policies p --kubeconfig pipe.cel", pipe),
+        ("audit --policies p --kubeconfig /dev/zero", device),
+        (
+            "audit --policies p --kubeconfig huge.yaml",
+            "the kubeconfig `huge.yaml` is larger than 16 MiB",
+        ),
+        (
+            "audit --policies p --kubeconfig gone",
+            "the kubeconfig `gone` cannot be read: there is no such file or folder\n",
+        ),
+        ("lint p --kubeconfig pipe.cel", pipe),
+        (
+            "check good.yaml --policies p --config huge.yaml",
+            "`huge.yaml` is larger than 16 MiB",
+        ),
+        (
+            "check good.yaml --policies p --config pipe.cel",
+            "the configuration `pipe.cel` is not a regular file",
+        ),
+        ("manifests --service a/b --policies p --ca pipe.cel", pipe),
+        (
+            "manifests --service a/b --policies p --ca /dev/zero",
+            device,
+        ),
+        (
+            "serve --cluster none --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --decision-log pipe.cel",
+            "the decision log cannot be opened: it is a named pipe, not a file",
+        ),
+        (
+            "serve --cluster none --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-level loud",
+            "`loud` is no level: one of error, warn, info, debug, trace, off",
+        ),
+    ] {
+        let output = folder.run(line);
+        assert_eq!(output.code, Some(2), "{line}: {output:?}");
+        assert!(output.err.contains(problem), "{line}: {output:?}");
+    }
+}
+
+#[test]
+fn what_is_given_twice_is_there_once() {
+    let folder = folder();
+    folder.write("p/replicas.cel", REPLICAS.as_bytes());
+    for line in [
+        "check good.yaml ./good.yaml --policies p --policies p/replicas.cel",
+        "check good.yaml --policies p --policies p",
+    ] {
+        let output = folder.run(line);
+        assert!(
+            output.err.contains("1 object checked, "),
+            "{line}: {output:?}"
+        );
+        assert!(!output.out.contains("duplicate-name"), "{line}: {output:?}");
+    }
+    let output = folder.run("explain replicas --object - --policies -");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(
+        output.err.contains("standard input can be read only once"),
+        "{output:?}"
+    );
+    let output = folder.run("check good.yaml --policies p --namespace a/b");
+    assert!(
+        output.err.contains("`a/b` is no name of a namespace"),
+        "{output:?}"
+    );
+    let output = folder.run("export good.yaml");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(
+        output.err.contains("there are no policies in `good.yaml`"),
+        "{output:?}"
+    );
 }

@@ -1,6 +1,6 @@
 //! `portcullis audit --decisions`: what decision logs say would break if policies were enforced.
 
-use std::fs::File;
+use std::collections::BTreeSet;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::super::{Exit, note, print};
 use crate::diagnostics::Format;
+use crate::sources::files;
 use crate::telemetry::decisions::summary::Summary;
 use crate::webhook::duration;
 
@@ -39,12 +40,16 @@ pub fn run(args: &DecisionArgs, format: Format) -> anyhow::Result<Exit> {
         "with `--decisions`, `--format` is human or json"
     );
     let mut summary = Summary::default();
-    for path in &args.files {
+    let mut known = BTreeSet::new();
+    for path in args.files.iter().filter(|path| known.insert(*path)) {
         let name = path.display();
         let read = match path.as_os_str() == "-" {
             true => summary.add(io::stdin().lock(), args.since),
             false => {
-                File::open(path).and_then(|file| summary.add(BufReader::new(file), args.since))
+                let file = files::open(path, None);
+                let file = file
+                    .map_err(|problem| anyhow::anyhow!("the decision log {}", problem.message))?;
+                summary.add(BufReader::new(file), args.since)
             }
         };
         read.with_context(|| format!("cannot read the decision log `{name}`"))?;

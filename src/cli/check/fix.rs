@@ -37,11 +37,11 @@ pub(super) struct FixArgs {
     #[arg(long)]
     fix: bool,
 
-    /// Show what they would change
+    /// Show what they would change, instead of the manifests
     #[arg(long)]
     diff: bool,
 
-    /// Write what they change back to the files
+    /// Write what they change back to the files; nothing is printed but, if asked for, the difference
     #[arg(long, short)]
     in_place: bool,
 
