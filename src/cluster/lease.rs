@@ -20,6 +20,9 @@ use super::connect::described;
 /// How long others wait for a holder that is gone; these are the values of Kubernetes' own controllers
 /// (component-base `config/v1alpha1/defaults.go`).
 const DURATION: Duration = Duration::from_secs(15);
+/// How long others wait at most, whatever is written in the Lease: who is gone cannot say that it was a
+/// mistake.
+const LONGEST: Duration = Duration::from_secs(60);
 /// How long a holder is one after it last said so. What it has begun to write by then has ended before
 /// others take over: [`REQUEST`] is no longer than the difference.
 const HELD: Duration = Duration::from_secs(10);
@@ -164,11 +167,7 @@ impl Candidate {
                 now
             }
         };
-        let duration = spec
-            .lease_duration_seconds
-            .and_then(|it| u64::try_from(it).ok());
-        let duration = duration.map_or(DURATION, Duration::from_secs);
-        (now < since + duration).then_some(holder)
+        (now < since + honoured(spec.lease_duration_seconds)).then_some(holder)
     }
 
     fn lease(&self, lease: Lease, transitions: i32) -> Lease {
@@ -201,6 +200,12 @@ impl Candidate {
     }
 }
 
+/// How long others wait for a holder that has asked for so many seconds.
+fn honoured(seconds: Option<i32>) -> Duration {
+    let seconds = seconds.and_then(|it| u64::try_from(it).ok());
+    seconds.map_or(DURATION, Duration::from_secs).min(LONGEST)
+}
+
 /// Logs what has changed for whoever reads logs.
 fn announce(before: &Standing, after: &Standing) {
     match (before, after) {
@@ -214,5 +219,22 @@ fn announce(before: &Standing, after: &Standing) {
             tracing::info!(holder, "another replica holds the lease");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_longer_than_a_minute() {
+        for (asked, waited) in [
+            (None, 15),
+            (Some(5), 5),
+            (Some(-1), 15),
+            (Some(i32::MAX), 60),
+        ] {
+            assert_eq!(honoured(asked), Duration::from_secs(waited), "{asked:?}");
+        }
     }
 }

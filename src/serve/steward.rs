@@ -16,7 +16,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::certificate::Keeper;
 use super::config::Certificates;
@@ -68,6 +68,8 @@ pub(super) struct Steward {
     metrics: Metrics,
     /// Who holds the Lease.
     standing: watch::Sender<Standing>,
+    /// Says that what the Secret holds is served now.
+    served: Notify,
     /// A word about what it does, or why it cannot.
     state: ArcSwap<Result<String, String>>,
 }
@@ -107,6 +109,7 @@ impl Steward {
             terms,
             metrics,
             standing: watch::Sender::new(Standing::Unasked),
+            served: Notify::new(),
             state: ArcSwap::from_pointee(Ok("the lease is looked for".to_owned())),
         })
     }
@@ -175,6 +178,7 @@ impl Steward {
                     let provider = self.keeper.provider();
                     let leaf = contents.leaf(Path::new(&origin), SystemTime::now(), provider);
                     self.keeper.take(leaf);
+                    self.served.notify_one();
                 }
                 Found::Unread => self
                     .keeper
@@ -201,8 +205,9 @@ impl Steward {
             let outcome = match &standing {
                 standing if standing.is_holder() => {
                     let found = seen.borrow_and_update().clone();
+                    let owner = self.owner(&found);
                     let done = self.step(&mut work, found, &known).await;
-                    done.map(|()| "this replica holds the lease".to_owned())
+                    done.map(|()| format!("this replica holds the lease{owner}"))
                 }
                 Standing::Holder { .. } => Ok("the lease is being renewed".to_owned()),
                 Standing::Unasked => Ok("the lease is looked for".to_owned()),
@@ -217,8 +222,19 @@ impl Steward {
                 Ok(()) = seen.changed() => {}
                 Ok(()) = known.changed() => {}
                 Ok(()) = changes.changed() => {}
+                () = self.served.notified() => {}
                 () = tokio::time::sleep(look) => {}
             }
+        }
+    }
+
+    /// Says so if the certificate is somebody else's to renew.
+    fn owner(&self, found: &Found) -> String {
+        match (&self.certs, found) {
+            (Certificates::Secret(name), Found::Present(version)) if !version.is_ours => {
+                format!("; the certificate in the Secret `{name}` is not its own, and not renewed")
+            }
+            _ => String::new(),
         }
     }
 

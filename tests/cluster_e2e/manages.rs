@@ -697,4 +697,8 @@ async fn a_certificate_of_somebody_else_is_served_and_left_alone() {
         .clone();
     assert_eq!(bundle.unwrap().0, issued.authority.as_bytes());
     assert_eq!(world.secret().await, before);
+    let said = world.replicas[0].readyz().await;
+    let owner =
+        "the certificate in the Secret `policy/portcullis-certs` is not its own, and not renewed";
+    assert!(said.contains(owner), "{said}");
 }
