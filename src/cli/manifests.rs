@@ -154,6 +154,9 @@ enum Purpose {
 /// # Errors
 /// The configuration or the certificates cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    if let (Purpose::Audit, Some(flag)) = (args.purpose, args.of_a_server()) {
+        anyhow::bail!("`{flag}` is for a server, and `--for audit` prints what the command needs");
+    }
     let (config, manages_itself, mut problems) = args.configuration()?;
     let authorities = args.ca.as_deref().map(authorities).transpose()?;
     let (set, findings) = sources::load(
@@ -208,6 +211,22 @@ impl Args {
             config.audit_interval = SOME_INTERVAL;
         }
         Ok((config, manages_itself, findings))
+    }
+
+    /// Returns a flag that means nothing to the command `audit`.
+    fn of_a_server(&self) -> Option<&'static str> {
+        let given = [
+            ("--service", self.service.is_some()),
+            ("--url", self.url.is_some()),
+            ("--certs-secret", self.certs_secret.is_some()),
+            ("--mounted-certs", self.mounted_certs),
+            ("--ca", self.ca.is_some()),
+            ("--cluster-policies", self.cluster_policies.is_some()),
+            ("--events", self.events),
+            ("--audit", self.audit),
+            ("--mode", self.mode.is_some()),
+        ];
+        given.into_iter().find_map(|(flag, is)| is.then_some(flag))
     }
 
     /// Returns the flags of `serve` that these are, without the address.

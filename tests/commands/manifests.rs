@@ -395,6 +395,10 @@ fn what_cannot_be_used_is_refused() {
         ),
         ("manifests --policies none --service a/b", "none"),
         (
+            "manifests --policies p --for audit --events",
+            "`--events` is for a server",
+        ),
+        (
             "manifests --policies p --service a/b --audit --reports kyverno",
             "`kyverno` is none of `openreports.io`, `wgpolicyk8s.io`, `none`",
         ),
