@@ -257,7 +257,11 @@ mod tests {
         assert_eq!(names, ["a.yaml", "b/x.json", "c.yaml", "link.yaml"]);
         assert!(found.problems.is_empty(), "{:?}", found.problems);
         // Named twice, each is there once.
-        let twice = [root.to_owned(), root.join("./b/x.json"), root.join("b")];
+        let twice = [
+            root.to_owned(),
+            root.join("./b/x.json"),
+            root.join("a.yaml"),
+        ];
         assert_eq!(find(&twice, is_document).files, found.files);
     }
 

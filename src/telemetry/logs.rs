@@ -129,7 +129,7 @@ mod tests {
             let said = check_level(silent).unwrap_err();
             assert!(said.contains("is no level: one of error, warn"), "{said}");
         }
-        for level in ["off", "INFO", "warn, hyper=debug", "3", ""] {
+        for level in ["off", "INFO", "warn,hyper=debug", "3", ""] {
             assert_eq!(check_level(level), Ok(()), "{level}");
         }
     }

@@ -65,14 +65,15 @@ spec:
 
 const READING: &str = "cluster.get('v1', 'Secret', 'prod', 's').value().data.password";
 
-/// Policies whose words hold the value, for each way to it, with what is recorded instead.
-fn leaking(
-    action: &str,
-) -> Vec<(
+/// A policy's file, what the request has besides, and the words that are recorded.
+type Leak = (
     (&'static str, String),
     Vec<(&'static str, Value)>,
     &'static str,
-)> {
+);
+
+/// Policies whose words hold the value, for each way to it, with what is recorded instead.
+fn leaking(action: &str) -> Vec<Leak> {
     let secrets = format!("match: {{resources: [v1/secrets]}}\n// action: {action}");
     let reading = format!(
         "match: {{resources: [apps/v1/deployments]}}\n// reads: [v1/Secret]\n// action: {action}"
