@@ -132,11 +132,12 @@ Configuration:
 Audit mode:
   With --mode audit nothing is rejected and nothing patched. What would have been is in the audit
   annotations of the answer, which the API server writes to its audit log, in the decision log, in the
-  metrics (enforcement=\"audit\"), and in a warning to the caller. A single policy, or a pack, is tried
-  out in the same way by `action: audit`, in its file or in the overrides above; without a warning,
-  unless its actions are [warn, audit]. About Secrets, and of policies that read Secrets, paths of changes
-  and static messages are recorded, never values or what was computed.
-  `--mode enforce`, or `action: deny`, carries it all out.
+  metrics (enforcement=\"audit\"), and in a warning to the caller, unless `auditWarnings` is false. A
+  single `.cel` policy, or a pack, is tried out in the same way by `action: audit`, in its file or in the
+  overrides above. Rules are asked about objects as the mutations that would be enforced with them leave
+  them. About Secrets, and of policies that read Secrets, paths of changes and static messages are
+  recorded, never values or what was computed. What only records rejects nothing when no replica answers
+  either. `--mode enforce`, or `action: deny`, carries it all out.
 
 Decision log:
   With --decision-log each decision that is not a plain admission is one line of JSON, apiVersion
@@ -212,8 +213,8 @@ pub struct Args {
     #[arg(long, value_name = "enforce|audit")]
     mode: Option<String>,
 
-    /// Whether callers are warned of what would have been denied or patched, in audit mode
-    /// [default: true]
+    /// Whether callers are warned of what would have been denied or patched, in audit mode and by `.cel`
+    /// policies whose action is audit [default: true]
     #[arg(long, value_name = "true|false")]
     audit_warnings: Option<String>,
 
@@ -513,10 +514,11 @@ struct Given {
 fn policies(config: &Config, given: Given) -> Policies {
     let (paths, excusing) = (config.policies.clone(), config.exceptions.clone());
     let published = given.published;
-    let mode = match config.mode {
-        Mode::Enforce => respond::Mode::Enforce,
-        Mode::Audit if config.audit_warnings => respond::Mode::Audit,
-        Mode::Audit => respond::Mode::SilentAudit,
+    let mode = match (config.mode, config.audit_warnings) {
+        (Mode::Enforce, true) => respond::Mode::Enforce,
+        (Mode::Enforce, false) => respond::Mode::SilentEnforce,
+        (Mode::Audit, true) => respond::Mode::Audit,
+        (Mode::Audit, false) => respond::Mode::SilentAudit,
     };
     let policies = Policies::load(
         Box::new(move || {

@@ -34,8 +34,8 @@ use crate::patch;
 use crate::patch::json::{Applied, Operation};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::model::{
-    Binding, FailurePolicy, MatchResources, Mutation, ParamObject, PolicyKind, Reading, Reason,
-    ReinvocationPolicy, ValidationAction,
+    Audience, Binding, FailurePolicy, MatchResources, Mutation, ParamObject, PolicyKind, Reading,
+    Reason, ReinvocationPolicy, ValidationAction,
 };
 use crate::policy::set::{BoundPolicy, PolicySet};
 use crate::schema::{Kind, Schemas};
@@ -96,6 +96,8 @@ pub struct Audited {
     pub binding: String,
     /// What is done instead.
     pub actions: Vec<ValidationAction>,
+    /// Who is told of it.
+    pub audience: Audience,
     /// What would have changed; never empty.
     pub patch: Vec<Operation>,
 }
@@ -520,6 +522,7 @@ impl<'a> Changing<'a, '_> {
                 policy: Arc::clone(policy),
                 binding: invocation.binding.name.clone(),
                 actions: invocation.binding.validation_actions.clone(),
+                audience: invocation.binding.audience(),
                 patch: patch.clone(),
             });
         }
@@ -714,6 +717,7 @@ impl<'a> Changing<'a, '_> {
             outcome: Outcome::Error,
             error: Some(kind),
             actions: fault_actions(policy, &[invocation.binding]),
+            audience: invocation.binding.audience(),
             message,
             reason: Reason::Invalid,
         });

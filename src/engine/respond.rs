@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use crate::admission::response::{AdmissionResponse, Outcome};
 use crate::admission::status::{Status, StatusReason};
 use crate::patch::json::Operation;
-use crate::policy::model::{PolicyKind, Reason, ValidationAction};
+use crate::policy::model::{Audience, PolicyKind, Reason, ValidationAction};
 
 use super::excused;
 use super::mutating::{Mutated, Refusal};
@@ -18,9 +18,11 @@ use super::verdict::{Decision, Verdict};
 /// Whether denials are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// They are.
+    /// They are; of what is on trial by itself the caller is warned.
     #[default]
     Enforce,
+    /// They are, and the caller is told nothing of what is on trial by itself.
+    SilentEnforce,
     /// They are only recorded: in audit annotations, and as warnings.
     Audit,
     /// They are only recorded, and the caller is told nothing.
@@ -30,7 +32,12 @@ pub enum Mode {
 impl Mode {
     /// Says whether nothing is rejected or patched.
     pub fn is_audit(self) -> bool {
-        self != Mode::Enforce
+        matches!(self, Mode::Audit | Mode::SilentAudit)
+    }
+
+    /// Says whether callers are warned of what is only recorded.
+    pub fn warns(self) -> bool {
+        matches!(self, Mode::Enforce | Mode::Audit)
     }
 }
 
@@ -70,12 +77,12 @@ pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> Admis
     };
     let is_patched = !mutated.patch.is_empty() && !mutated.is_denied();
     match mode {
-        Mode::Enforce if is_patched => {
+        Mode::Enforce | Mode::SilentEnforce if is_patched => {
             if let Ok(patch) = serde_json::to_vec(&mutated.patch) {
                 response.outcome = Outcome::Patched(patch);
             }
         }
-        Mode::Enforce => {}
+        Mode::Enforce | Mode::SilentEnforce => {}
         Mode::Audit | Mode::SilentAudit => {
             if let Some(refusal) = &mutated.refusal {
                 let text = refusal.to_string();
@@ -95,25 +102,26 @@ pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> Admis
             }
         }
     }
-    record_audited(&mut response, mutated);
+    record_audited(&mut response, mutated, mode);
     response.warnings = limited(response.warnings);
     response
 }
 
 /// Tells the caller what would have happened, unless nobody is to be told.
 fn note(response: &mut AdmissionResponse<'_>, mode: Mode, what: &str, detail: String) {
-    if mode == Mode::Audit {
+    if mode.warns() {
         let shown = beginning(&detail, MAX_SHOWN_PATCH);
         response.warnings.push(format!("[audit] {what}: {shown}"));
     }
 }
 
 /// Records what policies would have changed that only record it.
-fn record_audited(response: &mut AdmissionResponse<'_>, mutated: &Mutated) {
+fn record_audited(response: &mut AdmissionResponse<'_>, mutated: &Mutated, mode: Mode) {
     let mut patches: BTreeMap<&str, Vec<Operation>> = BTreeMap::new();
     for audited in &mutated.audited {
         let policy = audited.policy.policy.name.as_str();
-        if audited.actions.contains(&ValidationAction::Warn) {
+        let is_told = audited.audience == Audience::Callers && mode.warns();
+        if is_told || audited.actions.contains(&ValidationAction::Warn) {
             let patch = recorded(&audited.patch, mutated.verdict.secrecy);
             response.warnings.push(format!(
                 "[audit] would be patched by policy '{policy}': {}",
@@ -218,8 +226,8 @@ fn outcome(verdict: &Verdict, mode: Mode) -> Outcome {
         .decisions
         .iter()
         .find(|decision| decision.is_denial());
-    match (first, denial(verdict), mode) {
-        (Some(first), Some(message), Mode::Enforce) => {
+    match (first, denial(verdict)) {
+        (Some(first), Some(message)) if !mode.is_audit() => {
             Outcome::Denied(Status::new(status_reason(first.reason), message))
         }
         _ => Outcome::Allowed,
@@ -235,7 +243,8 @@ fn status_reason(reason: Reason) -> StatusReason {
     }
 }
 
-/// Warnings as the API server words them; in audit mode also what would have been denied.
+/// Warnings as the API server words them; unless that is switched off also what would have been denied, in
+/// audit mode and of policies on trial.
 pub fn warnings(verdict: &Verdict, mode: Mode) -> Vec<String> {
     let mut warnings = Vec::new();
     for decision in &verdict.decisions {
@@ -244,7 +253,8 @@ pub fn warnings(verdict: &Verdict, mode: Mode) -> Vec<String> {
         if is_warned && !is_mutating {
             warnings.push(warning(decision));
         }
-        if (decision.is_denial() && mode == Mode::Audit) || (is_warned && is_mutating) {
+        let is_trial = decision.is_told_as_trial() || (decision.is_denial() && mode.is_audit());
+        if (is_trial && mode.warns()) || (is_warned && is_mutating) {
             warnings.push(format!(
                 "[audit] would be denied: {}",
                 decision.upstream_message()

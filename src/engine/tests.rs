@@ -286,6 +286,44 @@ fn audit_mode_admits_and_says_what_it_would_have_denied() {
 }
 
 #[test]
+fn a_caller_is_warned_of_a_trial_unless_that_is_switched_off() {
+    let kubernetes = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\n\
+                      metadata: {name: p}\nspec:\n  matchConstraints: {resourceRules: [{apiGroups: \
+                      [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}]}\n  \
+                      validations: [{expression: 'false', message: r}]\n---\napiVersion: \
+                      admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: \
+                      {name: p}\nspec: {policyName: p, validationActions: [Audit]}\n";
+    let of = |action: &str| cel(action, "// @require r\nfalse\n");
+    let (told, warned) = (
+        "[audit] would be denied: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: r",
+        "Validation failed for ValidatingAdmissionPolicy 'p' with binding 'p': r",
+    );
+    for (name, text, mode, expected) in [
+        ("p.cel", of("action: audit"), Mode::Enforce, &[told][..]),
+        ("p.cel", of("action: audit"), Mode::Audit, &[told]),
+        ("p.cel", of("action: audit"), Mode::SilentEnforce, &[]),
+        ("p.cel", of("action: audit"), Mode::SilentAudit, &[]),
+        (
+            "p.cel",
+            of("action: [warn, audit]"),
+            Mode::Enforce,
+            &[warned],
+        ),
+        ("p.cel", of("action: [deny, audit]"), Mode::Enforce, &[]),
+        ("p.yaml", kubernetes.to_owned(), Mode::Enforce, &[]),
+        ("p.yaml", kubernetes.to_owned(), Mode::Audit, &[]),
+    ] {
+        let set = set(&[(name, text.clone())]);
+        let verdict = decide(&set, &body(&[]), &Objects::default());
+        assert_eq!(
+            respond::warnings(&verdict, mode),
+            expected,
+            "{mode:?} {text}"
+        );
+    }
+}
+
+#[test]
 fn reasons_have_their_codes() {
     for (reason, code) in [
         ("Forbidden", 403),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::cel::value::quote::quote;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::CompiledException;
-use crate::policy::model::{Binding, FailurePolicy, Form, PolicyKind, Reason, ValidationAction};
+use crate::policy::model::{
+    Audience, Binding, FailurePolicy, Form, PolicyKind, Reason, ValidationAction,
+};
 use crate::policy::set::BoundPolicy;
 
 use super::secrecy::Secrecy;
@@ -72,6 +74,8 @@ pub struct Decision {
     pub error: Option<ErrorKind>,
     /// What is to be done; never empty.
     pub actions: Vec<ValidationAction>,
+    /// Who is told of what is only recorded.
+    pub audience: Audience,
     /// One line for people.
     pub message: String,
     /// The machine-readable reason.
@@ -187,6 +191,7 @@ impl Verdict {
                 outcome: finding.outcome,
                 error: finding.error,
                 actions: binding.validation_actions.clone(),
+                audience: binding.audience(),
                 message: finding.message.clone(),
                 reason: finding.reason,
             });
@@ -205,6 +210,7 @@ impl Verdict {
                 outcome: Outcome::Error,
                 error: Some(problem.kind),
                 actions: fault_actions(policy, std::slice::from_ref(&binding)),
+                audience: binding.audience(),
                 message: problem.message.clone(),
                 reason: Reason::Invalid,
             });
@@ -224,6 +230,13 @@ impl Decision {
     /// Says whether the decision rejects the request.
     pub fn is_denial(&self) -> bool {
         self.actions.contains(&ValidationAction::Deny)
+    }
+
+    /// Says whether it is on trial, and the caller is to be told what would be.
+    pub(super) fn is_told_as_trial(&self) -> bool {
+        self.audience == Audience::Callers
+            && !self.is_denial()
+            && !self.actions.contains(&ValidationAction::Warn)
     }
 
     /// Returns the denial's text as the API server words it, without the object it names first
@@ -277,6 +290,10 @@ impl Decision {
             actions: match binding {
                 Some(binding) => fault_actions(policy, &[binding]),
                 None => fault_actions(policy, &bound.bindings),
+            },
+            audience: match (binding, bound.bindings.first()) {
+                (Some(binding), _) => binding.audience(),
+                (None, first) => first.map_or(Audience::Operators, |first| first.audience()),
             },
             message: format!("failed to configure {what}: {problem}"),
             reason: match policy.policy.kind {

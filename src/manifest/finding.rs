@@ -153,7 +153,7 @@ fn explained(diagnostic: Diagnostic, decision: &Decision) -> Diagnostic {
 /// The strongest action decides.
 fn severity(decision: &Decision, mode: Mode) -> Severity {
     match (decision.is_denial(), mode) {
-        (true, Mode::Enforce) => Severity::Error,
+        (true, Mode::Enforce | Mode::SilentEnforce) => Severity::Error,
         (true, Mode::Audit | Mode::SilentAudit) => Severity::Warning,
         (false, _) if decision.actions.contains(&ValidationAction::Warn) => Severity::Warning,
         (false, _) => Severity::Note,

@@ -414,6 +414,18 @@ pub struct Binding {
     /// What a violation does; never empty for a validating binding. Of a mutating binding empty unless
     /// what it would change is only recorded.
     pub validation_actions: Vec<ValidationAction>,
+    /// Who is told of what it only records.
+    pub audience: Audience,
+}
+
+/// Who is told of what a binding only records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// Those who read audit annotations, the decision log, metrics and reports, as upstream.
+    #[default]
+    Operators,
+    /// The caller, too, by a warning: it is on trial, and will reject or patch one day.
+    Callers,
 }
 
 impl Binding {
@@ -422,6 +434,14 @@ impl Binding {
     pub fn is_audited(&self) -> bool {
         let has = |action| self.validation_actions.contains(&action);
         has(ValidationAction::Audit) && !has(ValidationAction::Deny)
+    }
+
+    /// Returns who is told, if it only records.
+    pub fn audience(&self) -> Audience {
+        match self.is_audited() {
+            true => self.audience,
+            false => Audience::Operators,
+        }
     }
 }
 

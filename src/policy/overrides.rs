@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::diagnostics::Diagnostic;
-use crate::policy::model::{Documents, Form, Policy, PolicyKind, PolicySeverity, ValidationAction};
+use crate::policy::model::{
+    Audience, Documents, Form, Policy, PolicyKind, PolicySeverity, ValidationAction,
+};
 use crate::policy::packs;
 use crate::text::{Source, Span, nearest};
 
@@ -183,8 +185,12 @@ impl Overrides {
                 {
                     let profile = self.first(policy, |said| said.profile);
                     let profile = profile.unwrap_or(self.profile);
-                    let written = &binding.validation_actions;
-                    binding.validation_actions = profile.actions(written, policy.about.severity);
+                    let written = std::mem::take(&mut binding.validation_actions);
+                    binding.validation_actions = profile.actions(&written, policy.about.severity);
+                    // What a profile asks less of is not on trial.
+                    if binding.validation_actions != written {
+                        binding.audience = Audience::Operators;
+                    }
                 }
                 None => {}
             }

@@ -56,7 +56,7 @@ pub struct Config {
     pub namespace: Option<String>,
     /// What a violation leads to.
     pub mode: Mode,
-    /// Whether callers are warned of what would have been, in audit mode.
+    /// Whether callers are warned of what would have been, in audit mode and by policies on trial.
     pub audit_warnings: bool,
     /// Files and folders of policies; empty means the built-in packs.
     pub policies: Vec<PathBuf>,

@@ -432,7 +432,7 @@ impl Policies {
             return Ok(told(trace, &AdmissionResponse::allowed(&request.uid)));
         }
         self.uses.count(&verdict);
-        if let (Some(events), Mode::Enforce) = (&self.events, self.mode) {
+        if let (Some(events), false) = (&self.events, self.mode.is_audit()) {
             events.denied(request, &verdict);
         }
         Ok(told(trace, &respond(&request.uid, &verdict, self.mode)))

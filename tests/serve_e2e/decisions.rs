@@ -117,7 +117,9 @@ async fn actions_say_what_becomes_of_a_violation() {
     assert_eq!(
         response["warnings"],
         json!([
-            "Validation failed for ValidatingAdmissionPolicy 'warn' with binding 'warn': four replicas"
+            "[audit] would be denied: ValidatingAdmissionPolicy 'record' with binding 'record' denied \
+             request: four replicas",
+            "Validation failed for ValidatingAdmissionPolicy 'warn' with binding 'warn': four replicas",
         ])
     );
     assert_eq!(

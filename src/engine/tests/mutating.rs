@@ -335,13 +335,20 @@ fn a_mutation_on_trial_is_recorded_and_others_are_made() {
             ("c.patch".to_owned(), replaced(9))
         ]
     );
-    assert_eq!(
-        answer.warnings,
-        [format!(
-            "[audit] would be patched by policy 'c': {}",
-            replaced(9)
-        )]
-    );
+    let patched = |name: &str, value| {
+        let patch = replaced(value);
+        format!("[audit] would be patched by policy '{name}': {patch}")
+    };
+    let [fault, patches @ ..] = answer.warnings.as_slice() else {
+        panic!("{answer:?}");
+    };
+    let begins = "[audit] would be denied: policy 'd' with binding 'd' denied request: ";
+    assert!(fault.starts_with(begins), "{fault}");
+    assert_eq!(patches, [patched("a", 7), patched("c", 9)]);
+    let silent = respond::respond_mutated("u", &mutated, Mode::SilentEnforce);
+    assert_eq!(silent.warnings, [patched("c", 9)], "only what it asks for");
+    assert_eq!(silent.outcome, answer.outcome);
+    assert_eq!(silent.audit_annotations, answer.audit_annotations);
     let (_, failure) = &answer.audit_annotations[0];
     assert!(
         failure.contains(r#""policy":"d""#) && failure.contains(r#""validationActions":["Audit"]"#),

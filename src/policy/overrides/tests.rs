@@ -95,6 +95,25 @@ fn a_profile_is_for_cel_files_that_nothing_else_is_said_of() {
 }
 
 #[test]
+fn what_a_profile_asks_less_of_is_recorded_and_what_somebody_puts_on_trial_is_told() {
+    let warns = POLICY.replace("severity: high", "action: warn");
+    let tries = POLICY.replace("severity: high", "action: audit");
+    let told = |text: &str, yaml: &str| {
+        let mut overrides = said(yaml).0;
+        overrides.profile = Profile::Baseline;
+        let mut changed = documents(text);
+        assert!(overrides.apply(&mut changed).is_empty());
+        let binding = &changed.bindings[0];
+        assert!(binding.is_audited(), "{binding:?}");
+        binding.audience()
+    };
+    assert_eq!(told(&warns, "{}"), Audience::Operators);
+    assert_eq!(told(&tries, "{}"), Audience::Callers);
+    let by_name = "replicas: {action: audit}";
+    assert_eq!(told(&warns, by_name), Audience::Callers);
+}
+
+#[test]
 fn settings_keep_the_types_they_are_written_with() {
     let (changed, told) = applied("replicas: {settings: {least: 2, share: 1, names: [c]}}");
     assert_eq!(told, [] as [&str; 0]);

@@ -2,9 +2,9 @@
 
 use crate::policy::defaults::{self, Version};
 use crate::policy::model::{
-    About, AuditAnnotation, Binding, FailurePolicy, MatchCondition, Mutation, Origin, PodMatching,
-    Policy, PolicyKind, PolicyScope, PolicySeverity, Reason, ReinvocationPolicy, Validation,
-    ValidationAction, Variable,
+    About, Audience, AuditAnnotation, Binding, FailurePolicy, MatchCondition, Mutation, Origin,
+    PodMatching, Policy, PolicyKind, PolicyScope, PolicySeverity, Reason, ReinvocationPolicy,
+    Validation, ValidationAction, Variable,
 };
 use crate::policy::read::kubernetes::Metadata;
 use crate::policy::read::matching;
@@ -327,6 +327,7 @@ pub(super) fn binding(
         param_ref: None,
         match_resources: None,
         validation_actions: Vec::new(),
+        audience: Audience::Operators,
     };
     if let Some(field) = reader.field(&mut fields, "spec") {
         binding_spec(reader, &field, &mut binding, document.version);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostics::Diagnostic;
 use crate::policy::model::{
-    AuditAnnotation, Binding, Documents, Form, MatchCondition, Mutation, Origin, Policy,
+    Audience, AuditAnnotation, Binding, Documents, Form, MatchCondition, Mutation, Origin, Policy,
     PolicyKind, PolicyScope, Reason, Validation, Variable,
 };
 use crate::policy::places::Places;
@@ -443,6 +443,7 @@ fn common(reader: &Reader<'_>, front_matter: FrontMatter, description: &str) -> 
         param_ref: front_matter.param_ref,
         match_resources: None,
         validation_actions: front_matter.actions,
+        audience: Audience::Callers,
     };
     Common { policy, binding }
 }

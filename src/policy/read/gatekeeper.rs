@@ -9,9 +9,9 @@
 //! constraints match, with a message that says so.
 
 use crate::policy::model::{
-    Binding, FailurePolicy, LabelSelector, MatchCondition, MatchResources, NamedRule, ParamKind,
-    ParamRef, ParamSelect, ParameterNotFoundAction, Policy, PolicyKind, Scope, Validation,
-    ValidationAction, Variable,
+    Audience, Binding, FailurePolicy, LabelSelector, MatchCondition, MatchResources, NamedRule,
+    ParamKind, ParamRef, ParamSelect, ParameterNotFoundAction, Policy, PolicyKind, Scope,
+    Validation, ValidationAction, Variable,
 };
 use crate::policy::read::admission::{self, Document, FAILURE_POLICIES};
 use crate::policy::read::matching::{self, SCOPES};
@@ -413,6 +413,7 @@ pub(super) fn constraint(
         }),
         match_resources: None,
         validation_actions: vec![ValidationAction::Deny],
+        audience: Audience::Operators,
     };
     if let Some(field) = reader.field(&mut fields, "spec") {
         constraint_spec(reader, &field, &mut binding);

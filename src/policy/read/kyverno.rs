@@ -12,7 +12,7 @@ mod rules;
 
 use crate::admission::resources::Scope;
 use crate::policy::model::{
-    Binding, Documents, MatchCondition, Policy, PolicyKind, ValidationAction,
+    Audience, Binding, Documents, MatchCondition, Policy, PolicyKind, ValidationAction,
 };
 use crate::policy::read::admission::{self, Document, FAILURE_POLICIES};
 use crate::policy::read::gatekeeper::{made, rejects};
@@ -168,6 +168,7 @@ fn binding(policy: &Policy, actions: &[ValidationAction]) -> Binding {
         param_ref: None,
         match_resources: None,
         validation_actions: actions.to_vec(),
+        audience: Audience::Operators,
     }
 }
 
