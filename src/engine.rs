@@ -20,6 +20,7 @@ mod params;
 pub mod respond;
 mod run;
 pub mod secrecy;
+pub mod trial;
 mod validating;
 pub mod verdict;
 
@@ -122,13 +123,24 @@ pub fn validate_observed(
     options: Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Verdict, EngineError> {
+    validate_some(set, request, options, &|_| true, observer)
+}
+
+/// Decides a request by some of the policies.
+fn validate_some(
+    set: &PolicySet,
+    request: &AdmissionRequest<'_>,
+    options: Options<'_>,
+    is_asked: &dyn Fn(&BoundPolicy) -> bool,
+    observer: &mut dyn Observer,
+) -> Result<Verdict, EngineError> {
     let mut verdict = Verdict {
         secrecy: Secrecy::about(request),
         ..Verdict::default()
     };
     let target = Target::of(request, options.resources);
     let mut candidates = matching::candidates(set, PolicyKind::Validating, &target)
-        .filter(|(bound, _)| is_selected(bound, options))
+        .filter(|(bound, _)| is_selected(bound, options) && is_asked(bound))
         .peekable();
     if candidates.peek().is_none() {
         return Ok(verdict);

@@ -17,6 +17,7 @@
 //! Upstream keeps an object for each version, of which only the one that was changed last is kept, and
 //! goes on with it in the version that was sent once a built-in object is changed.
 
+pub(super) mod among;
 mod change;
 
 use std::sync::Arc;
@@ -138,7 +139,8 @@ pub fn mutate_observed(
     mutating: Mutating<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Mutated, EngineError> {
-    let mut mutated = mutate_once(set, request, options, mutating, observer)?;
+    let how = (mutating, among::Among::All);
+    let mut mutated = mutate_once(set, request, options, how, observer)?;
     if cfg!(debug_assertions)
         && let Some(object) = mutated
             .object
@@ -150,7 +152,7 @@ pub fn mutate_observed(
             object: Some(&raw),
             ..request.clone()
         };
-        let again = mutate_once(set, &again, options, mutating, &mut Unwatched);
+        let again = mutate_once(set, &again, options, how, &mut Unwatched);
         mutated.unsettled = again.map(|again| again.patch).unwrap_or_default();
     }
     Ok(mutated)
@@ -160,12 +162,12 @@ fn mutate_once(
     set: &PolicySet,
     request: &AdmissionRequest<'_>,
     options: Options<'_>,
-    mutating: Mutating<'_>,
+    (mutating, among): (Mutating<'_>, among::Among<'_>),
     observer: &mut dyn Observer,
 ) -> Result<Mutated, EngineError> {
     let target = Target::of(request, options.resources);
     let candidates: Vec<_> = matching::candidates(set, PolicyKind::Mutating, &target)
-        .filter(|(bound, _)| is_selected(bound, options))
+        .filter(|(bound, _)| is_selected(bound, options) && among.has(bound))
         .collect();
     let mut mutated = Mutated {
         verdict: Verdict {
@@ -206,6 +208,7 @@ fn mutate_once(
         request,
         options,
         mutating,
+        among,
         excuses,
         document,
         object: before.clone(),
@@ -367,6 +370,7 @@ struct Changing<'a, 's> {
     request: &'a AdmissionRequest<'a>,
     options: Options<'a>,
     mutating: Mutating<'s>,
+    among: among::Among<'a>,
     excuses: Excuses<'a>,
     document: &'a Document<'a>,
     object: Object,
@@ -391,7 +395,7 @@ impl<'a> Changing<'a, '_> {
             }
             let policy = &invocation.policy.policy;
             let is_repeated = policy.reinvocation_policy == ReinvocationPolicy::IfNeeded;
-            if holds && is_repeated && !invocation.binding.is_audited() {
+            if holds && is_repeated && !self.is_tried(invocation) {
                 to_repeat.push(invocation);
             }
         }
@@ -415,6 +419,11 @@ impl<'a> Changing<'a, '_> {
             }
         }
         self.excuses.settle(&mut self.mutated.verdict);
+    }
+
+    /// Says whether what the policy would change is only recorded.
+    fn is_tried(&self, invocation: &Invocation<'_>) -> bool {
+        invocation.binding.is_audited() && !matches!(self.among, among::Among::Only(_))
     }
 
     /// Says whether an exception passes over the policy.
@@ -477,7 +486,7 @@ impl<'a> Changing<'a, '_> {
     fn run(&mut self, invocation: &Invocation<'a>, observer: &mut dyn Observer) -> Vec<Operation> {
         let policy = &**invocation.policy;
         observer.applies(policy);
-        if invocation.binding.is_audited() {
+        if self.is_tried(invocation) {
             return self.audit(invocation, observer);
         }
         let before = self.object.clone();

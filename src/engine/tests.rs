@@ -6,6 +6,7 @@ mod exceptions;
 mod mutating;
 mod secrecy;
 mod sharing;
+mod trial;
 
 use serde_json::{Value, json};
 

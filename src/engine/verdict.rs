@@ -153,6 +153,21 @@ impl Verdict {
         self.decisions.iter().any(Decision::is_denial)
     }
 
+    /// Adds what other policies say of the same request, in order of policy.
+    pub(super) fn join(&mut self, other: Verdict) {
+        self.decisions.extend(other.decisions);
+        self.decisions
+            .sort_by(|a, b| a.policy.policy.name.cmp(&b.policy.policy.name));
+        self.audit_annotations.extend(other.audit_annotations);
+        self.audit_annotations.sort();
+        self.matched += other.matched;
+        self.cost = self.cost.saturating_add(other.cost);
+        self.excused.extend(other.excused);
+        self.excused
+            .sort_by(|a, b| a.policy.policy.name.cmp(&b.policy.policy.name));
+        self.unapplied.extend(other.unapplied);
+    }
+
     /// Keeps what an exception has taken back of a policy.
     pub(super) fn excuse(
         &mut self,

@@ -31,7 +31,7 @@ use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::{ClusterView, Objects};
 use crate::engine::mutating::{self, Defaults, Mutating};
 use crate::engine::respond::{Mode, respond, respond_mutated};
-use crate::engine::{self, Options, Select};
+use crate::engine::{Options, Select, trial};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::review::NOTICE_DAYS;
 use crate::policy::exceptions::{self as excuses, settle_reach};
@@ -400,17 +400,16 @@ impl Policies {
             found: Vec::new(),
             passed: Vec::new(),
         };
+        let schemas = || match known.definitions {
+            Some(definitions) => definitions.schemas(),
+            None => Schemas::built_in_shared(),
+        };
+        // Objects come with their defaults, and what a policy sees of those before it has them, too.
+        let how = Mutating {
+            schemas: &schemas,
+            defaults: Defaults::Applied,
+        };
         if endpoint.phase == Phase::Mutate {
-            let schemas = || match known.definitions {
-                Some(definitions) => definitions.schemas(),
-                None => Schemas::built_in_shared(),
-            };
-            // Objects come with their defaults, and what a policy sees of those before it has them,
-            // too.
-            let how = Mutating {
-                schemas: &schemas,
-                defaults: Defaults::Applied,
-            };
             let mutated =
                 mutating::mutate_observed(&loaded.set, request, options, how, &mut recorder);
             (known.lack)()?;
@@ -424,7 +423,8 @@ impl Policies {
             let response = respond_mutated(&request.uid, &mutated, self.mode);
             return Ok(told(trace, &response));
         }
-        let verdict = engine::validate_observed(&loaded.set, request, options, &mut recorder);
+        let how = (self.mode, how);
+        let verdict = trial::validate(&loaded.set, request, options, how, &mut recorder);
         (known.lack)()?;
         let verdict = verdict.map_err(|error| unusable(&error))?;
         recorder.finish(&verdict.excused);

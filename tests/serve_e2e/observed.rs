@@ -202,6 +202,54 @@ async fn one_word_makes_everything_a_trial() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_enforcing_would_mend_is_not_recorded_as_a_violation() {
+    let mends = |action: &str| {
+        format!(
+            "// ---\n// name: mends\n// action: {action}\n// mutate: true\n\
+             // match: {{resources: [apps/v1/deployments]}}\n// ---\n// @require five replicas\n\
+             object.spec.replicas >= 5\n// @patch\n\
+             [JSONPatch{{op: 'replace', path: '/spec/replicas', value: 5}}]\n"
+        )
+    };
+    for (mode, action, suffix) in [("audit", "deny", ""), ("enforce", "audit", "/ignore")] {
+        let server = Launch::new()
+            .policies(&[("mends.cel", &mends(action)), ("four.cel", RULES)])
+            .args(["--decision-log", "decisions.jsonl", "--mode", mode])
+            .start()
+            .await;
+        let mut client = server.client().await;
+        let mutated = respond(&mut client, &format!("/mutate{suffix}"), &creation("web")).await;
+        assert_eq!(mutated["patch"], Value::Null, "{mutated}");
+        assert!(
+            mutated["warnings"][0]
+                .as_str()
+                .unwrap()
+                .contains("would be patched"),
+            "{mutated}"
+        );
+        let validated = respond(&mut client, &format!("/validate{suffix}"), &creation("web")).await;
+        let plain = json!({"uid": validated["uid"], "allowed": true});
+        assert_eq!(validated, plain, "{mode}");
+        // What there is is judged by what is enforced.
+        let enforced = respond(&mut client, "/validate", &creation("web")).await;
+        assert_eq!(enforced["allowed"], mode == "audit", "{mode}: {enforced}");
+        let records = records(&server, if mode == "audit" { 1 } else { 2 }).await;
+        let would_be: Vec<_> = records
+            .iter()
+            .map(|it| (&it["policy"], &it["wouldBe"]))
+            .collect();
+        let (mends, four) = (json!("mends"), json!("four"));
+        let (mutate, deny) = (json!("mutate"), json!("deny"));
+        let expected = [(&mends, &mutate), (&four, &deny)];
+        assert_eq!(would_be, expected[..would_be.len()], "{mode}");
+        let page = metrics(&server).await;
+        assert_eq!(counted(&page, "mends", "audit", "audit"), 0, "{page}");
+        assert_eq!(counted(&page, "mends", "deny", "audit"), 0, "{page}");
+        server.stop().await;
+    }
+}
+
 /// What a receiver of OTLP was sent.
 type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 

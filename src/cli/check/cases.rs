@@ -28,9 +28,10 @@ use crate::diagnostics::Diagnostic;
 use crate::engine::authorizer::Rules;
 use crate::engine::cluster::Objects;
 use crate::engine::mutating::{self, Defaults, Mutating, Refusal};
+use crate::engine::observer::Unwatched;
 use crate::engine::respond::{self, Mode};
 use crate::engine::verdict::{Decision, Verdict};
-use crate::engine::{self, EngineError, Options};
+use crate::engine::{EngineError, Options, trial};
 use crate::parallel;
 use crate::policy::exceptions::settle_reach;
 use crate::policy::model::{Documents, ValidationAction};
@@ -143,7 +144,8 @@ fn decide(case: &Value) -> Result<Value, String> {
         object: changed.as_deref().or(request.object),
         ..request
     };
-    let verdict = engine::validate(&set, &request, options).map_err(problem)?;
+    let how = (Mode::Enforce, mutating);
+    let verdict = trial::validate(&set, &request, options, how, &mut Unwatched).map_err(problem)?;
     let answer = json!({
         "id": case.get("id"),
         "allowed": !verdict.is_denied(),
