@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
@@ -411,9 +412,7 @@ impl Scan<'_> {
             self.plan,
             Some(object),
         ));
-        if !mutated.patch.is_empty() {
-            found.extend(self.changes(&mutated, &applied, object));
-        }
+        found.extend(self.changes(&mutated, &applied, object));
         Some(found)
     }
 
@@ -425,30 +424,44 @@ impl Scan<'_> {
         }
     }
 
-    /// Returns a finding for each policy that has changed the object, or has been asked to.
+    /// Returns a finding for each policy that has changed the object, or has been asked to, or would have if
+    /// it were not on trial.
     fn changes(&self, mutated: &Mutated, applied: &Applied, object: &Object) -> Vec<Finding> {
-        let mut paths: Vec<&str> = mutated.patch.iter().map(|it| &*it.path).collect();
-        paths.dedup();
-        let others = paths.len().saturating_sub(MOST_PATHS);
-        paths.truncate(MOST_PATHS);
-        let mut message = format!("would be changed at {}", paths.join(", "));
-        if others > 0 {
-            message.push_str(&format!(" and {others} more"));
-        }
-        let message = finding::clipped(&message, finding::MOST_OF_A_MESSAGE);
-        let has_run = |name: &String| applied.policies.contains(name);
-        let mutating = self.set.mutating().iter().map(|bound| &bound.policy);
-        let run = mutating
-            .filter(|policy| has_run(&policy.policy.name) && self.plan.counts(policy, None));
-        let found = run.map(|policy| Finding {
-            policy: Arc::clone(policy),
-            rule: None,
-            result: Rating::Warn,
-            message: message.as_str().into(),
-            object: Some(object.clone()),
+        let mutating = self.set.mutating().iter();
+        let counted = mutating.filter(|bound| self.plan.counts(&bound.policy, None));
+        let found = counted.filter_map(|bound| {
+            let policy = &bound.policy;
+            let mut patch: Vec<&str> = Vec::new();
+            if bound.is_audited() {
+                let audited = mutated.audited.iter();
+                let own = audited.filter(|it| Arc::ptr_eq(&it.policy, policy));
+                patch.extend(own.flat_map(|it| &it.patch).map(|it| &*it.path));
+            } else if applied.policies.contains(&policy.policy.name) {
+                patch.extend(mutated.patch.iter().map(|it| &*it.path));
+            }
+            (!patch.is_empty()).then(|| Finding {
+                policy: Arc::clone(policy),
+                rule: None,
+                result: Rating::Warn,
+                message: changed_at(patch).into(),
+                object: Some(object.clone()),
+            })
         });
         found.collect()
     }
+}
+
+/// Says where an object would be changed.
+fn changed_at(mut paths: Vec<&str>) -> String {
+    let mut seen = FxHashSet::default();
+    paths.retain(|path| seen.insert(*path));
+    let others = paths.len().saturating_sub(MOST_PATHS);
+    paths.truncate(MOST_PATHS);
+    let mut message = format!("would be changed at {}", paths.join(", "));
+    if others > 0 {
+        message.push_str(&format!(" and {others} more"));
+    }
+    finding::clipped(&message, finding::MOST_OF_A_MESSAGE)
 }
 
 /// The names of the policies that were applied.

@@ -233,6 +233,43 @@ async fn what_would_be_changed_is_a_finding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_on_trial_is_found_as_one_that_is_made() {
+    let adds = |name: &str, action: &str, field: &str| {
+        let text = format!(
+            "// ---\n// name: {name}\n// action: {action}\n// mutate: true\n\
+             // match: {{resources: [v1/configmaps]}}\n// ---\n// @patch\n!has(object.{field}) ? \
+             [JSONPatch{{op: 'add', path: '/{field}', value: {{'a': 'b'}}}}] : []\n"
+        );
+        Source::new(format!("{name}.cel"), text)
+    };
+    let set = set_of(&[
+        adds("a-trial", "audit", "binaryData"),
+        adds("made", "deny", "data"),
+        adds("no-need", "audit", "metadata"),
+        adds("tried", "[warn, audit]", "data"),
+    ]);
+    let page =
+        json!({"metadata": {}, "items": [{"metadata": {"name": "bare", "namespace": "shop"}}]});
+    let answers = vec![(200, vec![], page.to_string())];
+    let configmaps = discovery("configmaps", "ConfigMap");
+    let (scanned, _) = scan_with(&set, &configmaps, answers, Limits::default(), None).await;
+    let mut found: Vec<String> = scanned
+        .findings
+        .kept()
+        .map(|it| format!("{} {} {:?}", it.policy.policy.name, it.message, it.result))
+        .collect();
+    found.sort();
+    // What is made comes first in the order of names, so that nothing is left for `tried`.
+    assert_eq!(
+        found,
+        [
+            "a-trial would be changed at /binaryData Warn",
+            "made would be changed at /data Warn",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kind_that_cannot_be_listed_is_a_problem_and_one_that_is_gone_is_none() {
     for (code, problems) in [(403, 1), (404, 0)] {
         let (scanned, _) = scan(
