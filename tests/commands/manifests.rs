@@ -375,6 +375,44 @@ fn with_an_authority_the_configurations_are_whole() {
 }
 
 #[test]
+fn where_nothing_is_denied_a_webhook_that_does_not_answer_denies_nothing() {
+    let trial = REPLICAS.replace("// ---\n// name", "// ---\n// action: audit\n// name");
+    assert_ne!(trial, REPLICAS);
+    let folder = Folder::with(&[
+        ("p/replicas.cel", REPLICAS),
+        ("trial/replicas.cel", &trial),
+        ("audit.yaml", "mode: audit\n"),
+        ("enforce.yaml", "mode: enforce\n"),
+        ("override.yaml", "overrides: {replicas: {action: audit}}\n"),
+    ]);
+    for (options, path, expected) in [
+        ("--policies p", "/validate", "Fail"),
+        ("--policies p --mode audit", "/validate", "Ignore"),
+        ("--policies p --config audit.yaml", "/validate", "Ignore"),
+        (
+            "--policies p --config audit.yaml --mode enforce",
+            "/validate",
+            "Fail",
+        ),
+        ("--policies p --config enforce.yaml", "/validate", "Fail"),
+        (
+            "--policies p --config override.yaml",
+            "/validate/ignore",
+            "Ignore",
+        ),
+        ("--policies trial", "/validate/ignore", "Ignore"),
+    ] {
+        let line = format!("manifests --url https://10.0.0.1:8443 {options}");
+        let (objects, _) = printed(&folder, &line);
+        let webhooks = &of_kind(&objects, "ValidatingWebhookConfiguration")["webhooks"];
+        assert_eq!(webhooks.as_array().unwrap().len(), 1, "{options}");
+        assert_eq!(webhooks[0]["failurePolicy"], expected, "{options}");
+        let url = format!("https://10.0.0.1:8443{path}");
+        assert_eq!(webhooks[0]["clientConfig"]["url"], url, "{options}");
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_refused() {
     let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("empty", "")]);
     assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));
