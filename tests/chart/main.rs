@@ -20,6 +20,7 @@ mod helm;
 mod manages;
 mod monitoring;
 mod packs;
+mod panels;
 mod rendered;
 mod rights;
 

@@ -28,7 +28,7 @@ fn groups() -> Value {
 }
 
 /// The panels that ask something, with what they ask.
-fn questions() -> Vec<(String, String)> {
+pub(super) fn questions() -> Vec<(String, String)> {
     let objects = objects("everything", &[]);
     let maps = objects.iter().filter(|it| it["kind"] == "ConfigMap");
     let text = maps.filter_map(|it| it["data"]["portcullis.json"].as_str());
@@ -53,7 +53,7 @@ fn questions() -> Vec<(String, String)> {
 }
 
 /// What Grafana fills in.
-fn filled(expression: &str) -> String {
+pub(super) fn filled(expression: &str) -> String {
     let filled = expression
         .replace("$__rate_interval", "5m")
         .replace("$namespace", "portcullis-system")
@@ -62,7 +62,7 @@ fn filled(expression: &str) -> String {
     filled
 }
 
-fn promtool(folder: &Path, arguments: [&str; 3]) {
+pub(super) fn promtool(folder: &Path, arguments: [&str; 3]) {
     let mut command = Command::new(program("promtool"));
     let said = command
         .args(arguments)
