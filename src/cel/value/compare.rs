@@ -198,7 +198,10 @@ impl Comparison {
         Ok(true)
     }
 
-    /// Returns the value of a key in a map; numbers find keys of equal value.
+    /// Returns the value of a key in a map; numbers find integers of equal value, but a double only a
+    /// double, and nothing at the ends of what an `int` can be.
+    ///
+    /// Semantics: cel-go `common/types/map.go`, `refValMapAccessor.Find`.
     pub fn find<'a>(
         &mut self,
         map: &Map<'a>,
@@ -211,7 +214,7 @@ impl Comparison {
                 Some(found) => Ok(found),
                 None => {
                     for (known, value) in map.iter() {
-                        if self.equal(&known, key)? {
+                        if may_find(key, &known) && self.equal(&known, key)? {
                             return Ok(Some(value));
                         }
                     }
@@ -235,5 +238,18 @@ impl Comparison {
             }
         }
         Ok(false)
+    }
+}
+
+/// Says whether a number looks for keys of the type of another (cel-go `common/types/overflow.go`,
+/// `doubleToInt64Lossless` and `doubleToUint64Lossless`).
+fn may_find(wanted: &Value<'_>, known: &Value<'_>) -> bool {
+    const INT_END: f64 = 9_223_372_036_854_775_808.0;
+    const UINT_END: f64 = 18_446_744_073_709_551_616.0;
+    match (wanted, known) {
+        (Value::Int(_) | Value::Uint(_), Value::Double(_)) => false,
+        (Value::Double(wanted), Value::Int(_)) => wanted.abs() < INT_END,
+        (Value::Double(wanted), Value::Uint(_)) => *wanted < UINT_END,
+        _ => true,
     }
 }
