@@ -268,6 +268,12 @@ impl FromStr for Format {
     }
 }
 
+/// Makes a line of a text that somebody else wrote: control characters, and what changes the direction of
+/// text, become visible and do nothing to the terminal.
+pub fn printable(text: &str) -> String {
+    human::printable(text, human::Lines::Joined)
+}
+
 /// Prints findings; the text is complete, with a final line break unless it is empty.
 ///
 /// Findings are in order of file (as the files first appear) and place, whatever order they are

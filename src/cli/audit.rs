@@ -62,7 +62,8 @@ const POLICY_NAMESPACE: &str = "The namespace whose PolicyExceptions reach all o
 /// policyexceptions there.
 ///
 /// With --decisions nothing is scanned: the logs of `serve --decision-log` are read, and say by policy which
-/// requests would be denied if it were enforced, by whom and about what.
+/// requests would be denied if it were enforced, by whom and about what; requests by which nothing was to be
+/// stored apart.
 ///
 /// Exits with 0 if every object would be admitted, with 1 if one would be rejected, with 2 if a policy or an
 /// argument cannot be used, and with 3 if the cluster does not answer or not everything could be looked at.
@@ -80,7 +81,8 @@ Examples:
   portcullis audit --resume progress.jsonl               go on, should it be interrupted
   portcullis audit --decisions decisions.jsonl --since 24h
                                     what policies on trial would have denied since yesterday
-  kubectl logs -n policy -l app.kubernetes.io/name=portcullis | portcullis audit --decisions -")]
+  kubectl logs -n policy -l app.kubernetes.io/name=portcullis --tail=-1 | portcullis audit --decisions -
+                                    the same of all replicas; without --tail kubectl gives ten lines of each")]
 pub struct Args {
     #[command(flatten)]
     decisions: decisions::DecisionArgs,
@@ -225,7 +227,8 @@ impl From<anyhow::Error> for Failure {
 /// The configuration or the kubeconfig cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if !args.decisions.files.is_empty() {
-        return decisions::run(&args.decisions, args.format);
+        let only = (&args.policy[..], &args.namespace[..]);
+        return decisions::run(&args.decisions, only, args.format);
     }
     let (set, findings) = load(args, &[])?;
     if findings.iter().any(Diagnostic::is_error) {

@@ -236,13 +236,13 @@ fn boundary(label: &Label, offset: usize) -> usize {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lines {
+pub(super) enum Lines {
     Kept,
     Joined,
 }
 
 /// Makes control characters visible, so that a manifest cannot write to the terminal.
-fn printable(text: &str, lines: Lines) -> String {
+pub(super) fn printable(text: &str, lines: Lines) -> String {
     let visible = |c: char| match c {
         '\n' if lines == Lines::Kept => c,
         '\t' => ' ',

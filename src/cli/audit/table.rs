@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::audit::finding::{Counts, Finding, Findings, Result as Rating};
-use crate::diagnostics::Style;
+use crate::diagnostics::{Style, printable};
 
 /// How many findings are shown; more than these nobody reads line by line.
 const MOST_ROWS: usize = 1000;
@@ -24,7 +24,7 @@ pub(super) fn render(findings: &Findings, style: Style) -> String {
                 finding.result.as_str().to_owned(),
                 finding.subject(),
                 finding.policy.policy.name.clone(),
-                finding.message.to_string(),
+                printable(&finding.message),
             ]
         })
         .collect();

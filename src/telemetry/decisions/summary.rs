@@ -1,66 +1,112 @@
 //! What a decision log says of each policy: how many requests it rejects, or would if it were enforced,
 //! by whom and about what.
 //!
-//! Reads any number of lines in memory that does not grow with them: of names only so many are told
-//! apart, and what comes later is counted as others.
+//! Reads any number of lines, whoever wrote them, in memory that does not grow with them: a hundred
+//! megabytes at worst, and twenty with the policies of most clusters. Requests are counted exactly as long
+//! as the records of one lie close together ([`seen`]), and where they may not it is said; of users, objects
+//! and messages the most frequent are known, with how often at least ([`top`]).
 
+mod seen;
+mod top;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::record::{KIND, Record};
+use super::record::{API_VERSION, KIND, Record};
+use crate::diagnostics::printable;
+use seen::Seen;
+use top::{Named, Top};
 
 /// Longest line that is read, in bytes; a record is at most a few kilobytes.
 const MAX_LINE: u64 = 1024 * 1024;
 /// So many policies are told apart.
-const MOST_POLICIES: usize = 10_000;
-/// So many users, objects and messages of a policy are told apart.
-const MOST_NAMES: usize = 1_000;
-/// So many of them are shown.
-const MOST_SHOWN: usize = 5;
-/// What is beyond.
-const OTHERS: &str = "others";
+const MOST_POLICIES: usize = 1_000;
+/// Longest name of a policy that is kept, in bytes; Kubernetes' are at most 253.
+const LONGEST_POLICY: usize = 512;
+/// Longest kind of a policy that is kept, in bytes: more than `validating`.
+const LONGEST_KIND: usize = 32;
+/// What is beyond; no policy can be called that.
+const OTHERS: &str = "(others)";
+
+/// Which records are counted.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Those that were decided since then.
+    pub since: Option<Timestamp>,
+    /// Those of these policies; if there are none, of all.
+    pub policies: Vec<String>,
+    /// Those about objects of these namespaces; if there are none, about all.
+    pub namespaces: Vec<String>,
+}
 
 /// What the log says.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
+    #[serde(skip)]
+    filter: Filter,
+    /// Which of `filter.policies` were met.
+    #[serde(skip)]
+    is_met: Vec<bool>,
+    #[serde(skip)]
+    seen: Seen,
     /// Records that were counted.
     pub decisions: u64,
+    /// Records that were not, because nobody asked for them.
+    pub left_out: LeftOut,
     /// Lines that are no records.
     pub unreadable: u64,
-    /// When the first and the last of them were made.
-    pub first: Option<String>,
-    /// See `first`.
-    pub last: Option<String>,
+    /// So many requests at most are counted again.
+    counted_again_at_most: u64,
+    /// When the first of them was decided.
+    #[serde(serialize_with = "time")]
+    first: Option<Timestamp>,
+    /// When the last was.
+    #[serde(serialize_with = "time")]
+    last: Option<Timestamp>,
     /// By policy and kind.
     #[serde(serialize_with = "values")]
     policies: BTreeMap<(String, String), PolicySummary>,
 }
 
+/// How many records nobody asked for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// Decided too long ago.
+    pub older: u64,
+    /// Of another policy or namespace.
+    pub others: u64,
+}
+
+impl LeftOut {
+    /// Says whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.older + self.others == 0
+    }
+}
+
 /// What it says of one policy.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PolicySummary {
+struct PolicySummary {
     policy: String,
     kind: String,
     requests: Requests,
-    #[serde(serialize_with = "top")]
-    users: Names,
-    #[serde(serialize_with = "top")]
-    objects: Names,
-    #[serde(serialize_with = "top")]
-    messages: Names,
-    /// The request that was counted last, and how: a request is many records if it breaks many rules.
-    #[serde(skip)]
-    counted: (String, Vec<What>),
+    /// Those by which nothing was to be stored; whose they are, what about and why is not told.
+    dry_run_requests: Requests,
+    users: Top,
+    objects: Top,
+    messages: Top,
 }
 
 /// Requests, by what became of them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Requests {
     denied: u64,
@@ -83,53 +129,103 @@ enum What {
     Error,
 }
 
-#[derive(Debug, Default)]
-struct Names(BTreeMap<String, u64>);
+impl What {
+    const ALL: [What; 7] = [
+        What::Denied,
+        What::WouldBeDenied,
+        What::Warned,
+        What::Patched,
+        What::WouldBePatched,
+        What::Excused,
+        What::Error,
+    ];
 
-impl Names {
-    fn count(&mut self, name: String) {
-        let is_known = self.0.contains_key(&name) || self.0.len() < MOST_NAMES;
-        let name = if is_known { name } else { OTHERS.to_owned() };
-        *self.0.entry(name).or_default() += 1;
+    /// Returns what came of a record's policy; an error may come with anything.
+    fn of(record: &Record) -> u8 {
+        let what = match (&*record.action, &*record.would_be) {
+            _ if record.exception.is_some() => What::Excused,
+            ("deny", _) => What::Denied,
+            (_, "deny") => What::WouldBeDenied,
+            ("mutate", _) => What::Patched,
+            (_, "mutate") => What::WouldBePatched,
+            ("warn", _) => What::Warned,
+            _ => What::Error,
+        };
+        let is_error = record.error != "no_error" && what != What::Excused;
+        what.bit() | if is_error { What::Error.bit() } else { 0 }
     }
 
-    /// The most frequent first.
-    fn top(&self) -> Vec<(&str, u64)> {
-        let names = self.0.iter();
-        let mut names: Vec<(&str, u64)> = names.map(|(name, count)| (&**name, *count)).collect();
-        names.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
-        names.truncate(MOST_SHOWN);
-        names
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl Requests {
+    fn of(&mut self, what: What) -> &mut u64 {
+        match what {
+            What::Denied => &mut self.denied,
+            What::WouldBeDenied => &mut self.would_be_denied,
+            What::Warned => &mut self.warned,
+            What::Patched => &mut self.patched,
+            What::WouldBePatched => &mut self.would_be_patched,
+            What::Excused => &mut self.excused,
+            What::Error => &mut self.errors,
+        }
+    }
+
+    /// `3 would be denied, 1 patched`; empty if there are none.
+    fn human(&self) -> String {
+        let counts = [
+            (self.would_be_denied, "would be denied"),
+            (self.denied, "denied"),
+            (self.warned, "warned of"),
+            (self.would_be_patched, "would be patched"),
+            (self.patched, "patched"),
+            (self.excused, "excused"),
+            (self.errors, "with an error"),
+        ];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        counts.join(", ")
     }
 }
 
 impl Summary {
-    /// Adds the lines of a log, those made before `since` left out.
+    /// Makes a summary of what passes the filter.
+    pub fn new(filter: Filter) -> Self {
+        Summary {
+            is_met: vec![false; filter.policies.len()],
+            filter,
+            ..Summary::default()
+        }
+    }
+
+    /// Adds the lines of a log.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn add(&mut self, mut log: impl BufRead, since: Option<Timestamp>) -> std::io::Result<()> {
+    pub fn add(&mut self, mut log: impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         loop {
             line.clear();
             if log.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
+            if !line.ends_with(b"\n") && line.len() as u64 == MAX_LINE {
+                // What is inside a text that is too long is no line of its own.
+                line.clear();
+                log.skip_until(b'\n')?;
+                self.unreadable += 1;
+                continue;
+            }
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let record = serde_json::from_slice::<Record>(&line);
-            let record = record.ok().filter(|record| record.kind == KIND);
-            let time = record
-                .as_ref()
-                .and_then(|it| it.time.parse::<Timestamp>().ok());
-            match (record, time) {
-                (Some(record), Some(time)) => {
-                    if since.is_none_or(|since| time >= since) {
-                        self.count(record);
-                    }
-                }
-                _ => self.unreadable += 1,
+            match read(&line) {
+                Some((record, time)) => self.take(&record, time),
+                None => self.unreadable += 1,
             }
         }
     }
@@ -140,16 +236,43 @@ impl Summary {
         policies.any(|it| it.requests.would_be_denied + it.requests.would_be_patched > 0)
     }
 
-    fn count(&mut self, record: Record) {
+    /// Returns the policies that were asked for and that no record is of, whenever it was made.
+    pub fn not_met(&self) -> impl Iterator<Item = &str> {
+        let policies = self.filter.policies.iter().zip(&self.is_met);
+        policies.filter(|(_, is_met)| !**is_met).map(|it| &**it.0)
+    }
+
+    fn take(&mut self, record: &Record, time: Timestamp) {
+        let mut is_asked_for = self.is_met.is_empty();
+        for (policy, is_met) in self.filter.policies.iter().zip(&mut self.is_met) {
+            if policy.eq_ignore_ascii_case(&record.policy) {
+                *is_met = true;
+                is_asked_for = true;
+            }
+        }
+        let namespaces = &self.filter.namespaces;
+        is_asked_for &= namespaces.is_empty() || namespaces.contains(&record.namespace);
+        if !is_asked_for {
+            self.left_out.others += 1;
+        } else if self.filter.since.is_some_and(|since| time < since) {
+            self.left_out.older += 1;
+        } else {
+            self.count(record, time);
+        }
+    }
+
+    fn count(&mut self, record: &Record, time: Timestamp) {
         self.decisions += 1;
-        let time = Some(record.time.clone());
-        if self.first.is_none() || time < self.first {
-            self.first.clone_from(&time);
-        }
-        if time > self.last {
-            self.last = time;
-        }
-        let key = (record.policy.clone(), record.policy_kind.to_string());
+        self.first = Some(self.first.map_or(time, |first| first.min(time)));
+        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        let name = shortened(&record.policy, LONGEST_POLICY);
+        let kind = shortened(&record.policy_kind, LONGEST_KIND);
+        let outcomes = What::of(record);
+        let noted = self
+            .seen
+            .note(&record.request_uid, (&name, &kind), outcomes);
+        self.counted_again_at_most += u64::from(noted.may_be_forgotten);
+        let key = (name.into_owned(), kind.into_owned());
         let is_known = self.policies.contains_key(&key) || self.policies.len() < MOST_POLICIES;
         let key = match is_known {
             true => key,
@@ -163,7 +286,20 @@ impl Summary {
                 kind: kind.clone(),
                 ..PolicySummary::default()
             });
-        policy.count(record);
+        let requests = match record.dry_run {
+            true => &mut policy.dry_run_requests,
+            false => &mut policy.requests,
+        };
+        for what in What::ALL {
+            *requests.of(what) += u64::from(noted.outcomes & what.bit() != 0);
+        }
+        if !record.dry_run {
+            if noted.is_first {
+                policy.users.count(&record.user);
+                policy.objects.count(&object(record));
+            }
+            policy.messages.count(&record.message);
+        }
     }
 
     /// The summary for people.
@@ -177,9 +313,23 @@ impl Summary {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         match (&self.first, &self.last) {
             (Some(first), Some(last)) => {
-                writeln!(text, "{} decisions from {first} to {last}", self.decisions)?;
+                let decisions = counted(self.decisions, "decision", "decisions");
+                write!(text, "{decisions} from {first} to {last}")?;
             }
-            _ => writeln!(text, "no decisions")?,
+            _ => write!(text, "no decisions")?,
+        }
+        let LeftOut { older, others } = self.left_out;
+        let left_out = [
+            (older, "older"),
+            (others, "of other policies or namespaces"),
+        ];
+        let left_out = left_out.iter().filter(|(count, _)| *count > 0);
+        let left_out: Vec<String> = left_out
+            .map(|(count, of)| format!("{count} {of}"))
+            .collect();
+        match left_out.is_empty() {
+            true => writeln!(text)?,
+            false => writeln!(text, "; left out: {}", left_out.join(", "))?,
         }
         let mut policies: Vec<&PolicySummary> = self.policies.values().collect();
         policies.sort_by_key(|it| {
@@ -189,88 +339,98 @@ impl Summary {
         for policy in policies {
             policy.write(text)?;
         }
+        let mut notes = Vec::new();
+        if self.policies.len() > MOST_POLICIES {
+            notes.push(format!(
+                "more than {MOST_POLICIES} policies: the others are counted together"
+            ));
+        }
+        if self.counted_again_at_most > 0 {
+            let requests = counted(self.counted_again_at_most, "request", "requests");
+            notes.push(format!(
+                "at most {requests} may be counted more than once: more than {} others lie between",
+                self.seen.most()
+            ));
+        }
         if self.unreadable > 0 {
-            writeln!(text, "\n{} lines are no decisions", self.unreadable)?;
+            let lines = counted(
+                self.unreadable,
+                "line is no decision",
+                "lines are no decisions",
+            );
+            notes.push(lines);
+        }
+        if !notes.is_empty() {
+            writeln!(text, "\n{}", notes.join("\n"))?;
         }
         Ok(())
     }
 }
 
 impl PolicySummary {
-    fn count(&mut self, record: Record) {
-        let what = match (&*record.action, &*record.would_be) {
-            _ if record.exception.is_some() => What::Excused,
-            ("deny", _) => What::Denied,
-            (_, "deny") => What::WouldBeDenied,
-            ("mutate", _) => What::Patched,
-            (_, "mutate") => What::WouldBePatched,
-            ("warn", _) => What::Warned,
-            _ => What::Error,
-        };
-        let mut kinds = vec![what];
-        if record.error != "no_error" && !matches!(what, What::Error | What::Excused) {
-            kinds.push(What::Error);
-        }
-        if self.counted.0 != record.request_uid {
-            self.counted = (record.request_uid.clone(), Vec::new());
-            self.users.count(record.user.clone());
-            self.objects.count(object(&record));
-        }
-        for what in kinds {
-            if self.counted.1.contains(&what) {
-                continue;
-            }
-            self.counted.1.push(what);
-            let requests = &mut self.requests;
-            *match what {
-                What::Denied => &mut requests.denied,
-                What::WouldBeDenied => &mut requests.would_be_denied,
-                What::Warned => &mut requests.warned,
-                What::Patched => &mut requests.patched,
-                What::WouldBePatched => &mut requests.would_be_patched,
-                What::Excused => &mut requests.excused,
-                What::Error => &mut requests.errors,
-            } += 1;
-        }
-        self.messages.count(record.message);
-    }
-
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let requests = &self.requests;
-        let counts = [
-            (requests.would_be_denied, "would be denied"),
-            (requests.denied, "denied"),
-            (requests.warned, "warned of"),
-            (requests.would_be_patched, "would be patched"),
-            (requests.patched, "patched"),
-            (requests.excused, "excused"),
-            (requests.errors, "with an error"),
-        ];
-        let counts = counts.iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<String> = counts
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        writeln!(
-            text,
-            "\n{} ({}): requests {}",
-            self.policy,
-            self.kind,
-            counts.join(", ")
-        )?;
+        let PolicySummary {
+            requests,
+            dry_run_requests,
+            ..
+        } = self;
+        // A log may have been written by anybody.
+        write!(text, "\n{}", printable(&self.policy))?;
+        if !self.kind.is_empty() {
+            write!(text, " ({})", printable(&self.kind))?;
+        }
+        let requests = match *requests == Requests::default() {
+            true => "none".to_owned(),
+            false => requests.human(),
+        };
+        writeln!(text, ": requests {requests}")?;
+        if *dry_run_requests != Requests::default() {
+            writeln!(text, "  dry run: {}", dry_run_requests.human())?;
+        }
         for (title, names) in [
             ("by", &self.users),
             ("about", &self.objects),
             ("why", &self.messages),
         ] {
-            for (at, (name, count)) in names.top().into_iter().enumerate() {
+            for (at, named) in names.shown().into_iter().enumerate() {
                 let title = if at == 0 { title } else { "" };
-                // A log may have been written by anybody.
-                let name: String = name.chars().filter(|c| !c.is_control()).collect();
-                writeln!(text, "  {title:<6} {count:>6}  {name}")?;
+                let name = printable(named.name);
+                writeln!(text, "  {title:<6} {:>6}  {name}", number(&named))?;
+            }
+            let others = names.others();
+            if others > 0 {
+                writeln!(text, "  {:<6} {others:>6}  {OTHERS}", "")?;
             }
         }
         Ok(())
     }
+}
+
+fn number(named: &Named<'_>) -> String {
+    let sign = if named.at_most.is_some() { "≥" } else { "" };
+    format!("{sign}{}", named.count)
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Reads a line; `None` if it is no record of this version.
+fn read(line: &[u8]) -> Option<(Record, Timestamp)> {
+    let record = serde_json::from_slice::<Record>(line).ok()?;
+    let is_decision = record.kind == KIND && record.api_version == API_VERSION;
+    let is_whole = !record.request_uid.is_empty() && !record.policy.is_empty();
+    let time = record.time.parse().ok()?;
+    (is_decision && is_whole).then_some((record, time))
+}
+
+/// Cuts a text to so many bytes, and shows that it is cut.
+fn shortened(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(longest);
+    Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
 }
 
 /// `apps/v1/deployments shop/web`.
@@ -297,102 +457,20 @@ fn object(record: &Record) -> String {
     text
 }
 
-fn values<S: serde::Serializer>(
+fn values<S: Serializer>(
     policies: &BTreeMap<(String, String), PolicySummary>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(policies.values())
 }
 
-fn top<S: serde::Serializer>(names: &Names, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Named<'a> {
-        name: &'a str,
-        count: u64,
+#[expect(clippy::ref_option, reason = "serde hands over what the field is")]
+fn time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(time),
+        None => serializer.serialize_none(),
     }
-    let named = names.top().into_iter();
-    serializer.collect_seq(named.map(|(name, count)| Named { name, count }))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(uid: &str, policy: &str, actions: (&'static str, &'static str), name: &str) -> String {
-        let record = Record {
-            kind: KIND.into(),
-            time: "2026-01-02T03:04:05Z".to_owned(),
-            request_uid: uid.to_owned(),
-            user: "ann".to_owned(),
-            policy: policy.to_owned(),
-            policy_kind: "validating".into(),
-            action: actions.0.into(),
-            would_be: actions.1.into(),
-            error: "no_error".into(),
-            message: format!("{name} is wrong"),
-            name: name.to_owned(),
-            ..Record::default()
-        };
-        serde_json::to_string(&record).unwrap() + "\n"
-    }
-
-    fn summary(log: &str, since: Option<&str>) -> Summary {
-        let mut summary = Summary::default();
-        let since = since.map(|since| since.parse().unwrap());
-        summary.add(log.as_bytes(), since).unwrap();
-        summary
-    }
-
-    #[test]
-    fn requests_are_counted_once_for_each_policy_and_outcome() {
-        let mut log = String::new();
-        for at in 0..3 {
-            let uid = at.to_string();
-            log.push_str(&line(&uid, "a", ("audit", "deny"), "web"));
-            log.push_str(&line(&uid, "a", ("audit", "deny"), "web"));
-            log.push_str(&line(&uid, "b", ("deny", "deny"), "web"));
-        }
-        log.push_str("no record\n{}\n");
-        let summary = summary(&log, None);
-        assert_eq!((summary.decisions, summary.unreadable), (9, 2));
-        assert!(summary.would_break());
-        insta::assert_snapshot!(summary.human(), @r"
-        9 decisions from 2026-01-02T03:04:05Z to 2026-01-02T03:04:05Z
-
-        a (validating): requests 3 would be denied
-          by          3  ann
-          about       3   web
-          why         6  web is wrong
-
-        b (validating): requests 3 denied
-          by          3  ann
-          about       3   web
-          why         3  web is wrong
-
-        2 lines are no decisions
-        ");
-    }
-
-    #[test]
-    fn what_is_older_is_left_out() {
-        let log = line("1", "a", ("audit", "deny"), "web");
-        assert_eq!(summary(&log, Some("2026-01-02T03:04:06Z")).decisions, 0);
-        assert_eq!(summary(&log, Some("2026-01-02T03:04:05Z")).decisions, 1);
-    }
-
-    #[test]
-    fn what_is_told_apart_is_bounded() {
-        let log: String = (0..2 * MOST_NAMES)
-            .map(|at| line(&at.to_string(), "a", ("audit", "deny"), &format!("n{at}")))
-            .collect();
-        let summary = summary(&log, None);
-        let policy = summary.policies.values().next().unwrap();
-        assert_eq!(policy.requests.would_be_denied, 2 * MOST_NAMES as u64);
-        assert_eq!(policy.objects.0.len(), MOST_NAMES + 1);
-        let long = format!("{}\n{log}", "x".repeat(3 * MAX_LINE as usize));
-        assert_eq!(
-            super::Summary::default().add(long.as_bytes(), None).ok(),
-            Some(())
-        );
-    }
-}
+mod tests;
