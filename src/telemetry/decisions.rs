@@ -1,9 +1,10 @@
 //! The decision log: one line of JSON for each decision that is not a plain admission.
 //!
 //! Reviews hand records to a queue and never wait; a thread of its own writes them. What the queue has
-//! no room for is dropped and counted. The file is opened again when another one lies in its place, as
+//! no room for is dropped and counted, and said in the server's log once a minute. The file is opened again when another one lies in its place, as
 //! after a rotation. At the end what is queued is written, as long as there is time for it.
 
+mod losses;
 pub mod record;
 pub mod summary;
 
@@ -11,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -22,6 +24,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::metrics::ResultLabel;
+use losses::Losses;
 use record::Record;
 
 /// Records that wait to be written. With texts of two kilobytes, the longest that are kept, a few
@@ -45,7 +48,6 @@ pub enum Target {
 #[derive(Debug, Clone)]
 struct Counts {
     written: Counter,
-    dropped: Counter,
     failed: Counter,
 }
 
@@ -53,7 +55,7 @@ struct Counts {
 #[derive(Debug)]
 pub struct DecisionLog {
     queue: SyncSender<Entry>,
-    counts: Counts,
+    losses: Arc<Losses>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -78,15 +80,16 @@ impl DecisionLog {
         let of = |result| records.get_or_create(&ResultLabel { result }).clone();
         let counts = Counts {
             written: of("written"),
-            dropped: of("dropped"),
             failed: of("failed"),
         };
+        let losses = Arc::new(Losses::new(of("dropped"), losses::log));
         let output = Output::open(target)?;
         let (queue, entries) = sync_channel(QUEUE);
         let writer = Writer {
             entries,
             output,
-            counts: counts.clone(),
+            counts,
+            losses: Arc::clone(&losses),
             has_failed: false,
         };
         let writer = std::thread::Builder::new()
@@ -94,7 +97,7 @@ impl DecisionLog {
             .spawn(move || writer.run())?;
         Ok(DecisionLog {
             queue,
-            counts,
+            losses,
             writer: Mutex::new(Some(writer)),
         })
     }
@@ -106,7 +109,7 @@ impl DecisionLog {
             .try_send(Entry::Record(Box::new(record)))
             .is_err()
         {
-            self.counts.dropped.inc();
+            self.losses.drop_one();
         }
     }
 
@@ -120,6 +123,7 @@ impl DecisionLog {
         let Some(writer) = writer else {
             return;
         };
+        self.losses.end();
         let deadline = Instant::now() + time;
         let pause = Duration::from_millis(5);
         let mut has_told = false;
@@ -195,6 +199,7 @@ struct Writer {
     entries: Receiver<Entry>,
     output: Output,
     counts: Counts,
+    losses: Arc<Losses>,
     has_failed: bool,
 }
 
@@ -213,6 +218,7 @@ impl Writer {
                 self.note(outcome);
                 looked = Instant::now();
             }
+            self.losses.look();
             if let Some(first) = first {
                 is_over = self.write(first);
             }

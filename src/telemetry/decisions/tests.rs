@@ -88,3 +88,33 @@ fn what_there_is_no_room_for_is_counted_and_nobody_waits() {
     assert_eq!(of("written"), 0, "{page}");
     assert_eq!(of("failed") + of("dropped"), 3 * QUEUE, "{page}");
 }
+
+#[test]
+fn how_many_are_dropped_is_said() {
+    static SAID: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+    let said = || SAID.lock().unwrap().clone();
+    let (queue, never_read) = sync_channel(QUEUE);
+    let dropped = Counter::default();
+    let tell = |decisions| SAID.lock().unwrap().push(decisions);
+    let log = DecisionLog {
+        queue,
+        losses: Arc::new(Losses::new(dropped.clone(), tell)),
+        writer: Mutex::default(),
+    };
+    for at in 0..QUEUE + 500 {
+        log.add(record(at));
+    }
+    assert_eq!(dropped.get(), 500);
+    eventually("the drops are said", || {
+        log.add(record(0));
+        !said().is_empty()
+    });
+    for at in 0..1000 {
+        log.add(record(at));
+    }
+    assert_eq!(said().len(), 1, "{:?}", said());
+    log.losses.end();
+    assert_eq!(said().len(), 2, "{:?}", said());
+    assert_eq!(said().iter().sum::<u64>(), dropped.get());
+    drop(never_read);
+}
