@@ -2,11 +2,14 @@
 //! reach every namespace, those of a namespace that the operator names reach that one, and those of any
 //! other nothing.
 
+use std::process::Command;
+
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject};
+use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::audit::{audit, said};
 use super::manages::{NAMES, World, manifests, named};
@@ -142,7 +145,7 @@ async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
     let _alone = ALONE.lock().await;
     let server = ApiServer::start().await;
     let admin = server.client("admin").await;
-    let policies = tempfile::TempDir::new().unwrap();
+    let policies = TempDir::new().unwrap();
     std::fs::write(policies.path().join("names.cel"), NAMES).unwrap();
     for name in ["policy", "team", "prod"] {
         apply(&admin, &namespace(name, "test")).await;
@@ -263,4 +266,156 @@ async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
         "{err}"
     );
     assert!(out.is_empty(), "{out}");
+}
+
+/// Specs that the schema refuses, by what differs from [`exception`], and what it says; and those it takes.
+fn specs() -> (Vec<(Value, &'static str)>, Vec<Value>) {
+    let no_day = "the calendar has no such day";
+    let long = "é".repeat(600);
+    let refused = vec![
+        (json!({"expires": "soon"}), "should match"),
+        (json!({"expires": ""}), "should match"),
+        (json!({"expires": "2026-13-01"}), "should match"),
+        (json!({"expires": "2026-12-32"}), "should match"),
+        (json!({"expires": "2026-02-30"}), no_day),
+        (json!({"expires": "2027-02-29"}), no_day),
+        (json!({"expires": "2100-02-29"}), no_day),
+        (json!({"expires": "2026-04-31T12:00:00Z"}), no_day),
+        (json!({"expires": "2026-12-31T24:00:00Z"}), "should match"),
+        (json!({"expires": "2026-12-31T12:60:00Z"}), "should match"),
+        (json!({"expires": "2026-12-31T12:00:00"}), "should match"),
+        (
+            json!({"expires": "2026-12-31T12:00:00+99:00"}),
+            "should match",
+        ),
+        (json!({"expires": "9999-12-31"}), "it is too late"),
+        (
+            json!({"expires": "9999-12-31T23:59:59-01:00"}),
+            "it is too late",
+        ),
+        (json!({"reason": " \u{a0}"}), "why is it excused?"),
+        (json!({"reason": long}), "longer than 1024 bytes"),
+        (json!({"owner": "\t"}), "who answers for it"),
+        (json!({"owner": long}), "longer than 1024 bytes"),
+        (json!({"ticket": long}), "longer than 1024 bytes"),
+        (json!({"policies": []}), "at least 1 items"),
+        (json!({"policies": ["two names"]}), "should match"),
+        (json!({"policies": ["names\u{2003}"]}), "should match"),
+        (json!({"policies": ["names\u{b}"]}), "should match"),
+        (json!({"match": {"names": ["a b"]}}), "should match"),
+        (json!({"match": {"namespaces": [" "]}}), "should match"),
+        (json!({"match": {"resources": ["pods"]}}), "should match"),
+        (json!({"match": {"resources": ["*"]}}), "should match"),
+        (json!({"match": {"resources": ["*/pods"]}}), "should match"),
+        (
+            json!({"match": {"resources": ["apps/deployments"]}}),
+            "should match",
+        ),
+        (
+            json!({"match": {"resources": ["apps/v1/Deployments"]}}),
+            "should match",
+        ),
+        (
+            json!({"match": {"resources": ["-a/v1/things"]}}),
+            "should match",
+        ),
+        (
+            json!({"match": {"resources": ["a/v1/b/c/d"]}}),
+            "should match",
+        ),
+        (
+            json!({"match": {"objectSelector": {}}}),
+            "it selects everything",
+        ),
+        (
+            json!({"match": {"namespaceSelector": {"matchLabels": {}}}}),
+            "it selects everything",
+        ),
+        (
+            json!({"match": {"condition": " \n"}}),
+            "write what must hold",
+        ),
+    ];
+    let taken = vec![
+        json!({"expires": "2028-02-29"}),
+        json!({"expires": "2000-02-29"}),
+        json!({"expires": "9999-12-30"}),
+        json!({"expires": "2026-12-31T12:00:00Z"}),
+        json!({"expires": "2026-12-31T23:59:59.999999999-05:30"}),
+        json!({"reason": "é".repeat(512), "ticket": ""}),
+        json!({"policies": ["istio-*", "*"]}),
+        json!({"match": {"resources": [
+            "v1/pods", "/v1/pods", "/*/pods", "v1/pods/exec", "apps/v1/deployments/scale", "*/*/*/*",
+            "networking.istio.io/v1alpha3/virtualservices", "a/*/b",
+        ]}}),
+        json!({"match": {"objectSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}}),
+        json!({"match": {"namespaceSelector": {"matchLabels": {"a": ""}}, "condition": "true"}}),
+    ];
+    (refused, taken)
+}
+
+/// Says whether the program reads an exception of the operator's without an error.
+fn is_read(folder: &TempDir, exception: &Value) -> bool {
+    std::fs::write(folder.path().join("known.yaml"), exception.to_string()).unwrap();
+    let said = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["lint", "--format", "json"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let findings: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let findings = findings.as_array().unwrap();
+    !findings.iter().any(|it| it["severity"] == "error")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn the_api_server_refuses_what_could_not_be_used() {
+    let _alone = ALONE.lock().await;
+    let server = ApiServer::start().await;
+    let admin = server.client("admin").await;
+    apply(
+        &admin,
+        &portcullis::cluster::exceptions::definition().unwrap(),
+    )
+    .await;
+    apply(&admin, &namespace("policy", "test")).await;
+    let api = api_of(&admin, "policy");
+    eventually("the kind is served", || async {
+        api.list(&Default::default()).await.ok()
+    })
+    .await;
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("names.cel"), NAMES).unwrap();
+    let with = |spec: &Value| {
+        let mut whole = exception("policy", "2999-12-31");
+        for (field, value) in spec.as_object().unwrap() {
+            whole["spec"][field] = value.clone();
+        }
+        whole
+    };
+    let asked = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let created = async |whole: &Value| {
+        let mut whole = whole.clone();
+        whole["metadata"]["name"] = json!("tried");
+        api.create(&asked, &serde_json::from_value(whole).unwrap())
+            .await
+            .map_err(|problem| problem.to_string())
+    };
+    let (refused, taken) = specs();
+    for (spec, expected) in refused {
+        let whole = with(&spec);
+        let said = created(&whole).await.expect_err(&spec.to_string());
+        assert!(said.contains(expected), "{spec}: {said}");
+        assert!(!is_read(&folder, &whole), "{spec}");
+    }
+    for spec in taken {
+        let whole = with(&spec);
+        created(&whole)
+            .await
+            .unwrap_or_else(|said| panic!("{spec}: {said}"));
+        assert!(is_read(&folder, &whole), "{spec}");
+    }
 }

@@ -155,14 +155,14 @@ fn bounded<'y>(reader: &mut Reader<'_>, field: &Field<'y>) -> Option<&'y str> {
 fn expires(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<(Expiry, Span)> {
     let text = reader.string(field)?;
     let span = field.yaml.span;
-    let expiry = Expiry::parse(text);
-    if expiry.is_none() {
-        let message = format!("`{text}` is no date");
-        let help = "write a date, the last day in UTC, `2026-12-31`, or a time, \
-                    `2026-12-31T12:00:00Z`";
-        reader.error(span, "exception/malformed-expiry", message, help);
+    match Expiry::parse(text) {
+        Ok(expiry) => Some((expiry, span)),
+        Err(problem) => {
+            let (message, help) = problem.explained(text);
+            reader.error(span, "exception/malformed-expiry", message, help);
+            None
+        }
     }
-    Some((expiry?, span))
 }
 
 /// Reads which requests are meant.
