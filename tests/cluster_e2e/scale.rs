@@ -26,6 +26,10 @@ const WRITERS: usize = 32;
 /// Below it nothing may cost etcd more.
 const MOST_ETCD_BYTES: u64 = 10_000_000;
 
+/// More than a scan may take: 75 MB were measured, and without bounds the objects alone would take
+/// several hundred.
+const MOST_KIB: u64 = 128 * 1024;
+
 const NAMES: &str = "// ---
 // name: teams
 // match: {resources: [v1/configmaps]}
@@ -164,6 +168,11 @@ async fn scale() {
             ran.elapsed.as_secs_f64(),
             ran.peak_kib,
             ran.err
+        );
+        assert!(
+            (1..MOST_KIB).contains(&ran.peak_kib),
+            "{} KiB",
+            ran.peak_kib
         );
         (ran, grown, written)
     });

@@ -106,11 +106,12 @@ async fn an_exception_is_followed_counted_and_over_when_it_says_so() {
     );
     let described = server.policies().await;
     assert_eq!(described["exceptions"][0]["state"], "expired");
-    assert!(
-        server.log().contains("the exception `known` expired"),
-        "{}",
-        server.log()
-    );
+    // It is said after the policies are in force.
+    eventually("the end of the exception is said", || async {
+        let said = server.log().contains("the exception `known` expired");
+        said.then_some(())
+    })
+    .await;
 
     fs::write(&path, exception("expires: 2999-12-31")).unwrap();
     until_allowed(&server, true).await;
