@@ -177,8 +177,8 @@ impl Server {
             tasks.spawn(herald::announce(announcements, standing));
         }
         if let Some(auditor) = engine.audit {
-            let standing = steward.as_ref().map(|it| it.standing());
-            tasks.spawn(auditor.run(standing, metrics.clone(), observed_stage.clone()));
+            let tenure = steward.as_ref().map(|it| (it.standing(), it.note()));
+            tasks.spawn(auditor.run(tenure, metrics.clone(), observed_stage.clone()));
         }
         let readiness = {
             let (stage, steward) = (observed_stage.clone(), steward.clone());

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
 use crate::diagnostics::Diagnostic;
-use crate::engine::verdict::{Decision, Outcome, Verdict};
+use crate::engine::verdict::{self, Decision, Outcome, Verdict};
 use crate::policy::compile::CompiledPolicy;
+use crate::policy::exceptions::CompiledException;
 use crate::policy::model::ValidationAction;
 
 /// What is kept of a message.
@@ -27,6 +28,15 @@ pub struct Finding {
     pub message: Box<str>,
     /// The object; `None` for the cluster as a whole.
     pub object: Option<Object>,
+}
+
+/// A finding that an exception excuses.
+#[derive(Debug, Clone)]
+pub struct Excused {
+    /// What is found all the same.
+    pub finding: Finding,
+    /// The exception.
+    pub exception: Arc<CompiledException>,
 }
 
 /// How bad a finding is, in the words of reports.
@@ -138,15 +148,22 @@ impl Default for Limits {
     }
 }
 
+/// What is excused is kept up to this part of the limits.
+const EXCUSED: usize = 4;
+
 /// What was found in one namespace, or about what is in none.
 #[derive(Debug, Default)]
 pub struct InNamespace {
     /// The findings that are kept.
     pub kept: Vec<Finding>,
-    /// How many more there are.
-    pub omitted: u64,
+    /// How many more there are, by policy.
+    pub omitted: BTreeMap<String, u64>,
     /// All of them, by policy.
     pub counts: BTreeMap<String, Counts>,
+    /// What exceptions excuse, and is not among them.
+    pub excused: Vec<Excused>,
+    /// How much more is excused.
+    pub excused_omitted: u64,
 }
 
 /// What was found; never more than its limits.
@@ -154,6 +171,7 @@ pub struct InNamespace {
 pub struct Findings {
     limits: Limits,
     kept: usize,
+    excused: usize,
     by_namespace: BTreeMap<Box<str>, InNamespace>,
 }
 
@@ -193,24 +211,48 @@ impl Findings {
             place.kept.push(finding);
             self.kept += 1;
         } else {
-            place.omitted += 1;
+            omit(place, finding);
+        }
+    }
+
+    /// Adds what is excused, or counts it: a share of what is kept of the others, and never in their place.
+    pub fn excuse(&mut self, excused: Excused) {
+        let object = excused.finding.object.as_ref();
+        let namespace = object.map_or("", |it| &it.namespace);
+        let place = self.by_namespace.entry(namespace.into()).or_default();
+        let Limits {
+            of_namespace,
+            of_all,
+        } = self.limits;
+        let is_room =
+            place.excused.len() < of_namespace / EXCUSED && self.excused < of_all / EXCUSED;
+        match is_room {
+            true => {
+                place.excused.push(excused);
+                self.excused += 1;
+            }
+            false => place.excused_omitted += 1,
         }
     }
 
     /// Adds all of these.
     pub fn include(&mut self, others: Findings) {
         for (namespace, found) in others.by_namespace {
+            found.excused.into_iter().for_each(|it| self.excuse(it));
             let place = self.by_namespace.entry(namespace).or_default();
+            place.excused_omitted += found.excused_omitted;
             for (policy, counts) in found.counts {
                 place.counts.entry(policy).or_default().include(counts);
             }
-            place.omitted += found.omitted;
+            for (policy, count) in found.omitted {
+                *place.omitted.entry(policy).or_default() += count;
+            }
             for finding in found.kept {
                 if place.kept.len() < self.limits.of_namespace && self.kept < self.limits.of_all {
                     place.kept.push(finding);
                     self.kept += 1;
                 } else {
-                    place.omitted += 1;
+                    omit(place, finding);
                 }
             }
         }
@@ -220,6 +262,8 @@ impl Findings {
     pub fn sort(&mut self) {
         for place in self.by_namespace.values_mut() {
             place.kept.sort_by(|a, b| order(a).cmp(&order(b)));
+            let excused = &mut place.excused;
+            excused.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
         }
     }
 
@@ -233,9 +277,15 @@ impl Findings {
         self.by_namespace.values().flat_map(|it| &it.kept)
     }
 
+    /// Returns what is excused and kept.
+    pub fn excused(&self) -> impl Iterator<Item = &Excused> {
+        self.by_namespace.values().flat_map(|it| &it.excused)
+    }
+
     /// Counts those that are not.
     pub fn omitted(&self) -> u64 {
-        self.by_namespace.values().map(|it| it.omitted).sum()
+        let omitted = self.by_namespace.values().flat_map(|it| &it.omitted);
+        omitted.map(|(_, count)| count).sum()
     }
 
     /// Counts all, by policy.
@@ -259,6 +309,14 @@ impl Findings {
     }
 }
 
+fn omit(place: &mut InNamespace, finding: Finding) {
+    let policy = &finding.policy.policy.name;
+    match place.omitted.get_mut(policy) {
+        Some(count) => *count += 1,
+        None => drop(place.omitted.insert(policy.clone(), 1)),
+    }
+}
+
 type Order<'f> = (
     Option<(&'f KindName, &'f str)>,
     &'f str,
@@ -279,8 +337,30 @@ fn order(finding: &Finding) -> Order<'_> {
 
 /// Returns what a verdict says of an object, or of the cluster: once each, whatever the bindings.
 pub fn of_verdict(verdict: &Verdict, plan: &Plan, object: Option<&Object>) -> Vec<Finding> {
+    of_decisions(&verdict.decisions, verdict, (plan, object))
+}
+
+/// Returns what exceptions have taken back of a verdict.
+pub fn excused(verdict: &Verdict, plan: &Plan, object: Option<&Object>) -> Vec<Excused> {
+    let of = |excused: &verdict::Excused| {
+        let exception = Arc::clone(&excused.exception);
+        let found = of_decisions(&excused.decisions, verdict, (plan, object)).into_iter();
+        found.map(move |finding| Excused {
+            finding,
+            exception: Arc::clone(&exception),
+        })
+    };
+    verdict.excused.iter().flat_map(of).collect()
+}
+
+/// Returns what some decisions of a verdict say.
+fn of_decisions(
+    decisions: &[Decision],
+    verdict: &Verdict,
+    (plan, object): (&Plan, Option<&Object>),
+) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
-    for decision in &verdict.decisions {
+    for decision in decisions {
         if !plan.counts(&decision.policy, decision.validation) {
             continue;
         }

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::finding::{Finding, Findings, KindName, Limits, Object, Result as Rating};
+use super::finding::{Excused, Finding, Findings, KindName, Limits, Object, Result as Rating};
+use super::position::fingerprint;
 use super::scan::Part;
 use crate::policy::compile::CompiledPolicy;
+use crate::policy::exceptions::CompiledException;
 use crate::policy::model::PolicyKind;
 use crate::policy::set::PolicySet;
 
@@ -62,28 +63,11 @@ pub struct About {
 impl About {
     /// Of a cluster by its address, and what of it is looked at.
     pub fn new(cluster: &str, set: &PolicySet, only: Vec<String>) -> Self {
-        let mut hash = Sha256::new();
-        for compiled in set.policies() {
-            let policy = &compiled.policy;
-            hash.update(format!("{:?} {}\n", policy.kind, policy.name));
-            hash.update(policy.origin.source.text());
-            hash.update(serde_json::Value::Object(policy.settings.clone()).to_string());
-        }
-        for binding in set.bindings() {
-            hash.update(format!(
-                "{} {:?}\n",
-                binding.name, binding.validation_actions
-            ));
-        }
-        for compiled in set.exceptions().all() {
-            hash.update(format!("{:?}\n", compiled.exception));
-        }
-        let digest = hash.finalize();
         About {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             cluster: cluster.to_owned(),
-            policies: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            policies: fingerprint(set),
             only,
         }
     }
@@ -101,6 +85,9 @@ struct Line {
     next: Option<String>,
     objects: u64,
     findings: Vec<Found>,
+    /// What exceptions excuse, with their names.
+    #[serde(default)]
+    excused: Vec<(String, Found)>,
 }
 
 /// A finding, as part of a line.
@@ -170,6 +157,10 @@ impl Journal {
                 return Err(other());
             }
             let policies = by_name(set);
+            let exceptions = set.exceptions().all().iter();
+            let exceptions: Exceptions<'_> = exceptions
+                .map(|it| (it.exception.full_name(), it))
+                .collect();
             loop {
                 line.clear();
                 let read = reader.read_until(b'\n', &mut line).map_err(unusable)?;
@@ -177,7 +168,7 @@ impl Journal {
                     break;
                 }
                 let page: Line = serde_json::from_slice(&line).map_err(|_| foreign())?;
-                add(&mut known, page, &policies).ok_or_else(other)?;
+                add(&mut known, page, (&policies, &exceptions)).ok_or_else(other)?;
                 whole += read;
             }
             file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))
@@ -217,6 +208,7 @@ impl Journal {
             next: next.map(str::to_owned),
             objects: page.objects,
             findings: page.findings.kept().map(Found::of).collect(),
+            excused: page.findings.excused().map(Found::excused).collect(),
         };
         let written = serde_json::to_string(&line)
             .map_err(io::Error::from)
@@ -243,6 +235,8 @@ impl Journal {
 
 type ByName<'s> = BTreeMap<(bool, &'s str), &'s Arc<CompiledPolicy>>;
 
+type Exceptions<'s> = BTreeMap<String, &'s Arc<CompiledException>>;
+
 fn is_mutating(policy: &CompiledPolicy) -> bool {
     policy.policy.kind == PolicyKind::Mutating
 }
@@ -254,7 +248,11 @@ fn by_name(set: &PolicySet) -> ByName<'_> {
 }
 
 /// Adds a page to what is known; `None` if a policy of it is not.
-fn add(known: &mut BTreeMap<String, Known>, page: Line, policies: &ByName<'_>) -> Option<()> {
+fn add(
+    known: &mut BTreeMap<String, Known>,
+    page: Line,
+    (policies, exceptions): (&ByName<'_>, &Exceptions<'_>),
+) -> Option<()> {
     if page.is_first {
         known.remove(&page.list);
     }
@@ -267,10 +265,21 @@ fn add(known: &mut BTreeMap<String, Known>, page: Line, policies: &ByName<'_>) -
     for found in page.findings {
         list.part.findings.add(found.finding(policies)?);
     }
+    for (exception, found) in page.excused {
+        list.part.findings.excuse(Excused {
+            finding: found.finding(policies)?,
+            exception: Arc::clone(exceptions.get(&exception)?),
+        });
+    }
     Some(())
 }
 
 impl Found {
+    fn excused(excused: &Excused) -> (String, Self) {
+        let name = excused.exception.exception.full_name();
+        (name, Found::of(&excused.finding))
+    }
+
     fn of(finding: &Finding) -> Self {
         let object = finding.object.as_ref();
         let text = |of: fn(&Object) -> &str| object.map_or(String::new(), |it| of(it).to_owned());

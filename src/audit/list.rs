@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::Client;
 use serde::Deserialize;
@@ -39,6 +39,8 @@ const FEW_BYTES: usize = MOST_BYTES / 8;
 const REQUEST: Duration = Duration::from_secs(60);
 /// How often a page is asked for before it is given up.
 const TRIES: u32 = 8;
+/// How long a page is asked for in all, whatever the tries.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The wait before the second time; doubled with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// No wait is longer, whatever the API server asks for.
@@ -85,11 +87,34 @@ pub struct Ask {
     /// The path of the collection.
     pub path: String,
     /// A selector of labels, or empty.
-    pub labels: &'static str,
+    pub labels: String,
+    /// The name of the only object that is asked for, or empty.
+    pub name: String,
+    /// How much of each object.
+    pub form: Form,
     /// Where to go on.
     pub token: Option<String>,
     /// How many objects.
     pub limit: u32,
+}
+
+/// How much of each object is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Its metadata.
+    Metadata,
+}
+
+impl Form {
+    fn accept(self) -> &'static str {
+        match self {
+            Form::Whole => "application/json",
+            Form::Metadata => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+        }
+    }
 }
 
 /// Why there is no page.
@@ -219,7 +244,7 @@ impl Lister {
     /// There is none to be had.
     pub async fn page(&self, mut ask: Ask) -> Result<Page, ListError> {
         loop {
-            let Some(bytes) = self.get(&ask.target()).await? else {
+            let Some(bytes) = self.get(&ask.target(), ask.form.accept()).await? else {
                 if ask.limit == 1 {
                     return Err(ListError::Failed(
                         "an object is larger than any that is stored".to_owned(),
@@ -246,13 +271,23 @@ impl Lister {
         }
     }
 
+    /// Asks for a document that is no list until it is there.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    pub async fn document(&self, target: &str, accept: &str) -> Result<Bytes, ListError> {
+        let bytes = self.get(target, accept).await?;
+        bytes.ok_or_else(|| ListError::Failed(format!("the answer to {target} is too large")))
+    }
+
     /// Asks until there is an answer; `None` if it is too large.
-    async fn get(&self, target: &str) -> Result<Option<Bytes>, ListError> {
+    async fn get(&self, target: &str, accept: &str) -> Result<Option<Bytes>, ListError> {
         let mut wait = FIRST_WAIT;
         let mut tries = 1;
+        let begun = Instant::now();
         loop {
             self.pace().await;
-            let (problem, asked_to_wait) = match self.try_once(target).await {
+            let (problem, asked_to_wait) = match self.try_once(target, accept).await {
                 Try::Answer(bytes) => return Ok(Some(bytes)),
                 Try::TooLarge => return Ok(None),
                 Try::Error(error) => return Err(error),
@@ -260,15 +295,19 @@ impl Lister {
             };
             // A cluster that has never answered may not be there at all.
             let has_answered = self.shared.has_answered.load(Ordering::Relaxed);
-            if tries >= TRIES || (!has_answered && tries >= 2) {
+            let pause = asked_to_wait
+                .unwrap_or_default()
+                .max(wait)
+                .min(LONGEST_WAIT);
+            let is_late = begun.elapsed() + pause > PATIENCE;
+            if tries >= TRIES || is_late || (!has_answered && tries >= 2) {
                 return Err(ListError::Failed(problem));
             }
             tries += 1;
-            let asked = asked_to_wait.unwrap_or_default();
             if asked_to_wait.is_some() {
                 self.shared.waits.fetch_add(1, Ordering::Relaxed);
             }
-            sleep(asked.max(wait).min(LONGEST_WAIT)).await;
+            sleep(pause).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
@@ -289,9 +328,9 @@ impl Lister {
         sleep_until(*begun + Duration::from_micros(due)).await;
     }
 
-    async fn try_once(&self, target: &str) -> Try {
+    async fn try_once(&self, target: &str, accept: &str) -> Try {
         let request = Request::get(target)
-            .header("accept", "application/json")
+            .header("accept", accept)
             .body(kube::client::Body::empty());
         let request = match request {
             Ok(request) => request,
@@ -364,18 +403,19 @@ fn judge(head: &Response<()>, bytes: Result<Bytes, BoxError>) -> Try {
         StatusCode::NOT_FOUND => Try::Error(ListError::Unknown),
         StatusCode::TOO_MANY_REQUESTS => Try::Again {
             problem: message,
-            wait: Some(retry_after(head).unwrap_or_default()),
+            wait: Some(retry_after(head.headers()).unwrap_or_default()),
         },
         status if status.is_server_error() => Try::Again {
             problem: message,
-            wait: retry_after(head),
+            wait: retry_after(head.headers()),
         },
         _ => Try::Error(ListError::Refused(message)),
     }
 }
 
-fn retry_after(head: &Response<()>) -> Option<Duration> {
-    let seconds = head.headers().get(RETRY_AFTER)?.to_str().ok()?;
+/// Returns how long the API server asks to wait, if it does.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
     Some(Duration::from_secs(seconds.trim().parse().ok()?))
 }
 
@@ -388,7 +428,9 @@ impl Ask {
     pub fn first(path: impl Into<String>) -> Self {
         Ask {
             path: path.into(),
-            labels: "",
+            labels: String::new(),
+            name: String::new(),
+            form: Form::Whole,
             token: None,
             limit: PAGE,
         }
@@ -398,7 +440,11 @@ impl Ask {
         let mut target = format!("{}?limit={}", self.path, self.limit);
         if !self.labels.is_empty() {
             target.push_str("&labelSelector=");
-            encode(self.labels, &mut target);
+            encode(&self.labels, &mut target);
+        }
+        if !self.name.is_empty() {
+            target.push_str("&fieldSelector=metadata.name%3D");
+            encode(&self.name, &mut target);
         }
         if let Some(token) = &self.token {
             target.push_str("&continue=");

@@ -14,8 +14,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
-use super::finding::{self, Finding, Findings, KindName, Limits, Object, Result as Rating};
+use super::finding::{
+    self, Excused, Finding, Findings, KindName, Limits, Object, Result as Rating,
+};
 use super::journal::{self, Journal, Known};
+use super::keep::Keeper;
 use super::list::{Ask, ListError, Lister, Page};
 use super::plan::{Listing, Plan};
 use super::view::World;
@@ -73,6 +76,77 @@ pub struct Scan<'s> {
     pub give_way: &'s (dyn Fn() + Sync),
 }
 
+/// What is looked at as one: its reports are written when it was seen.
+#[derive(Debug, Clone, Copy)]
+pub enum Unit<'p> {
+    /// The cluster as a whole, and what cannot be scanned: the first, so that a policy is said to be left
+    /// out before what it found goes.
+    Cluster,
+    /// The objects of a kind.
+    Kind(&'p Listing),
+}
+
+impl Unit<'_> {
+    /// Returns the name for people: `deployments.apps`. No kind is called [`CLUSTER_UNIT`].
+    pub fn name(self) -> String {
+        match self {
+            Unit::Cluster => CLUSTER_UNIT.to_owned(),
+            Unit::Kind(listing) => listing.served.name(),
+        }
+    }
+
+    /// Returns group and resource, which units are in order of.
+    pub fn key(self) -> (String, String) {
+        match self {
+            Unit::Cluster => Default::default(),
+            Unit::Kind(listing) => (
+                listing.served.group.clone(),
+                listing.served.resource.clone(),
+            ),
+        }
+    }
+
+    /// Says whether what is found in it is about objects in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        matches!(self, Unit::Kind(listing) if listing.served.is_namespaced)
+    }
+}
+
+/// The name of [`Unit::Cluster`]; what is not of the core group has a dot in its name.
+pub const CLUSTER_UNIT: &str = "cluster";
+
+/// Returns what there is to look at, in order; of some namespaces only if any are named.
+pub fn units<'p>(plan: &'p Plan, namespaces: &[String]) -> Vec<Unit<'p>> {
+    let is_all = namespaces.is_empty();
+    let listings = plan.listings.iter();
+    let listings = listings.filter(|it| is_all || it.served.is_namespaced);
+    let cluster = is_all.then_some(Unit::Cluster);
+    cluster
+        .into_iter()
+        .chain(listings.map(Unit::Kind))
+        .collect()
+}
+
+/// What came of a unit.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What was found.
+    pub findings: Findings,
+    /// How many objects were looked at.
+    pub objects: u64,
+    /// How many of them could not be read, or needed what is not known.
+    pub unread: u64,
+    /// Why it could not be listed.
+    pub problem: Option<ListError>,
+}
+
+impl Seen {
+    /// Says whether everything was looked at.
+    pub fn is_whole(&self) -> bool {
+        self.problem.is_none() && self.unread == 0
+    }
+}
+
 /// What came of a scan.
 #[derive(Debug, Default)]
 pub struct Scanned {
@@ -90,6 +164,14 @@ impl Scanned {
     /// Says whether everything was looked at.
     pub fn is_whole(&self) -> bool {
         self.problems.is_empty() && self.unread == 0
+    }
+
+    fn include(&mut self, unit: Unit<'_>, seen: Seen) {
+        self.findings.include(seen.findings);
+        self.objects += seen.objects;
+        self.unread += seen.unread;
+        let problem = seen.problem.map(|problem| (unit.name(), problem));
+        self.problems.extend(problem);
     }
 }
 
@@ -145,44 +227,69 @@ struct From {
 }
 
 impl Scan<'_> {
-    /// Scans everything that is planned. Needs a runtime of several threads.
-    pub async fn run(&self, watcher: &mut Watcher<'_>) -> Scanned {
+    /// Scans everything that is planned, and has the reports of each unit kept. Needs a runtime of several
+    /// threads.
+    pub async fn run(
+        &self,
+        watcher: &mut Watcher<'_>,
+        mut keeper: Option<&mut Keeper<'_>>,
+    ) -> Scanned {
         let mut scanned = Scanned {
             findings: Findings::new(self.limits),
             ..Scanned::default()
         };
-        let kinds = self.plan.listings.len();
-        for (at, listing) in self.plan.listings.iter().enumerate() {
-            if !self.namespaces.is_empty() && !listing.served.is_namespaced {
-                continue;
-            }
-            let name = listing.served.name();
+        let units = units(self.plan, self.namespaces);
+        let kinds = units.iter().filter(|it| matches!(it, Unit::Kind(_)));
+        let kinds = kinds.count();
+        // What comes before the kinds is none.
+        let first = kinds + 1 - units.len();
+        for (at, unit) in units.iter().enumerate() {
+            let name = unit.name();
             let before = (scanned.objects, scanned.findings.counts().all());
             let mut tell = |part: &Part, remaining| {
                 watcher(Progress {
                     kind: &name,
-                    at: (at + 1, kinds),
+                    at: (at + first, kinds),
                     objects: before.0 + part.objects,
                     remaining,
                     found: before.1 + part.findings.counts().all(),
                 });
             };
-            match self.kind(listing, &mut tell).await {
-                Ok(part) => {
-                    scanned.findings.include(part.findings);
-                    scanned.objects += part.objects;
-                    scanned.unread += part.unread;
-                }
-                // It was there when the scan was planned.
-                Err(ListError::Unknown) => {}
-                Err(problem) => scanned.problems.push((name, problem)),
+            let seen = self.look_at(*unit, &mut tell).await;
+            if let Some(keeper) = &mut keeper {
+                keeper.keep(*unit, &seen, self.plan).await;
             }
-        }
-        if self.namespaces.is_empty() {
-            self.cluster(&mut scanned.findings);
+            scanned.include(*unit, seen);
         }
         scanned.findings.sort();
         scanned
+    }
+
+    /// Looks at one of the units; what is found is in order. Needs a runtime of several threads.
+    pub async fn look_at(
+        &self,
+        unit: Unit<'_>,
+        tell: &mut (dyn FnMut(&Part, Option<u64>) + Send),
+    ) -> Seen {
+        let mut seen = Seen {
+            findings: Findings::new(self.limits),
+            ..Seen::default()
+        };
+        match unit {
+            Unit::Cluster => self.cluster(&mut seen.findings),
+            Unit::Kind(listing) => match self.kind(listing, tell).await {
+                Ok(part) => {
+                    seen.findings = part.findings;
+                    seen.objects = part.objects;
+                    seen.unread = part.unread;
+                }
+                // It was there when the scan was planned.
+                Err(ListError::Unknown) => {}
+                Err(problem) => seen.problem = Some(problem),
+            },
+        }
+        seen.findings.sort();
+        seen
     }
 
     /// Evaluates the policies about the cluster as a whole.
@@ -335,7 +442,11 @@ impl Scan<'_> {
         for found in parallel::map(&items, self.threads, one) {
             part.objects += 1;
             match found {
-                Some(found) => found.into_iter().for_each(|it| part.findings.add(it)),
+                Some(told) => {
+                    told.found.into_iter().for_each(|it| part.findings.add(it));
+                    let excused = told.excused.into_iter();
+                    excused.for_each(|it| part.findings.excuse(it));
+                }
                 None => part.unread += 1,
             }
         }
@@ -348,12 +459,7 @@ impl Scan<'_> {
     }
 
     /// Evaluates an object; `None` if that cannot be done.
-    fn object(
-        &self,
-        item: &RawValue,
-        listing: &Listing,
-        kind: &Arc<KindName>,
-    ) -> Option<Vec<Finding>> {
+    fn object(&self, item: &RawValue, listing: &Listing, kind: &Arc<KindName>) -> Option<Told> {
         let head: Head<'_> = serde_json::from_str(item.get()).ok()?;
         let text = whole_text(item, &kind.api_version, &kind.kind);
         let whole: &RawValue = serde_json::from_str(&text).ok()?;
@@ -391,12 +497,13 @@ impl Scan<'_> {
         request: &AdmissionRequest<'_>,
         options: Options<'_>,
         object: &Object,
-    ) -> Option<Vec<Finding>> {
+    ) -> Option<Told> {
         let verdict = engine::validate(self.set, request, options).ok()?;
         self.note_uses(&verdict);
+        let excused = finding::excused(&verdict, self.plan, Some(object));
         let mut found = finding::of_verdict(&verdict, self.plan, Some(object));
         if self.set.mutating().is_empty() {
-            return Some(found);
+            return Some(Told { found, excused });
         }
         let mut applied = Applied::default();
         let schemas = || (self.schemas)();
@@ -413,7 +520,7 @@ impl Scan<'_> {
             Some(object),
         ));
         found.extend(self.changes(&mutated, &applied, object));
-        Some(found)
+        Some(Told { found, excused })
     }
 
     fn note_uses(&self, verdict: &Verdict) {
@@ -462,6 +569,12 @@ fn changed_at(mut paths: Vec<&str>) -> String {
         message.push_str(&format!(" and {others} more"));
     }
     finding::clipped(&message, finding::MOST_OF_A_MESSAGE)
+}
+
+/// What is said of an object.
+struct Told {
+    found: Vec<Finding>,
+    excused: Vec<Excused>,
 }
 
 /// The names of the policies that were applied.

@@ -1,10 +1,15 @@
 //! The kinds that a cluster serves, as its discovery says.
 
-use kube::Client;
-use kube::client::{APIGroupDiscovery, APIVersionDiscovery};
+use kube::core::discovery::v2::{
+    ACCEPT_AGGREGATED_DISCOVERY_V2, APIGroupDiscovery, APIGroupDiscoveryList, APIVersionDiscovery,
+};
+use serde_json::Value;
 
-use super::list::ListError;
-use crate::cluster::connect::described;
+use super::list::{Ask, ListError, Lister};
+use crate::cluster::definitions;
+
+/// How many definitions are asked for at once: some are a megabyte.
+const DEFINITIONS: u32 = 16;
 
 /// A resource that can be listed and created, with its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,18 +36,23 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Asks a cluster.
+    /// Asks a cluster, again if it is busy.
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn of(client: &Client) -> Result<Self, ListError> {
-        let failed = |problem: kube::Error| ListError::Failed(described(&problem));
-        let core = client.list_core_api_versions_aggregated().await;
-        let groups = client.list_api_groups_aggregated().await;
+    pub async fn of(lister: &Lister) -> Result<Self, ListError> {
         let mut discovery = Discovery::default();
-        let all = [core.map_err(failed)?.items, groups.map_err(failed)?.items];
-        for group in all.into_iter().flatten() {
-            discovery.add(group);
+        for path in ["/api", "/apis"] {
+            let answer = lister
+                .document(path, ACCEPT_AGGREGATED_DISCOVERY_V2)
+                .await?;
+            let groups: Result<APIGroupDiscoveryList, _> = serde_json::from_slice(&answer);
+            let groups = groups.map_err(|_| {
+                ListError::Failed("the API server does not tell what it serves at once".to_owned())
+            })?;
+            for group in groups.items {
+                discovery.add(group);
+            }
         }
         Ok(discovery)
     }
@@ -96,6 +106,36 @@ impl Discovery {
     }
 }
 
+/// Lists the CustomResourceDefinitions of a cluster, again if it is busy.
+///
+/// # Errors
+/// They cannot be listed.
+pub async fn definitions(lister: &Lister) -> Result<Vec<Value>, ListError> {
+    let mut ask = Ask {
+        limit: DEFINITIONS,
+        ..Ask::first("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = match lister.page(ask.clone()).await {
+            // What comes after is as of now.
+            Err(ListError::Expired { token: Some(token) }) => {
+                ask.token = Some(token);
+                continue;
+            }
+            page => page?,
+        };
+        for item in page.items()? {
+            let read = serde_json::from_str(item.get());
+            found.extend(read.ok().map(definitions::reduced));
+        }
+        match page.token {
+            Some(token) => ask.token = Some(token),
+            None => return Ok(found),
+        }
+    }
+}
+
 impl Served {
     /// Returns `group/version`, or `version` for the core group.
     pub fn api_version(&self, version: &str) -> String {
@@ -126,5 +166,45 @@ impl Served {
             "" => self.resource.clone(),
             group => format!("{}.{group}", self.resource),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::audit::list::tests::scripted;
+
+    #[tokio::test]
+    async fn a_busy_api_server_is_asked_again() {
+        let groups = |name: &str, resource: &str| {
+            let resource = json!({
+                "resource": resource, "scope": "Namespaced", "verbs": ["create", "list"],
+                "responseKind": {"group": name, "version": "v1", "kind": "Kind"},
+            });
+            let version = json!({"version": "v1", "resources": [resource]});
+            json!({"items": [{"metadata": {"name": name}, "versions": [version]}]}).to_string()
+        };
+        let definition = json!({
+            "metadata": {"name": "things.example.com"},
+            "spec": {"group": "example.com"},
+        });
+        let (lister, asked) = scripted(vec![
+            (429, vec![("retry-after", "1")], String::new()),
+            (200, vec![], groups("", "pods")),
+            (503, vec![], String::new()),
+            (200, vec![], groups("apps", "deployments")),
+            (500, vec![], String::new()),
+            (200, vec![], json!({"items": [definition]}).to_string()),
+        ]);
+        let begun = tokio::time::Instant::now();
+        let discovery = Discovery::of(&lister).await.unwrap();
+        assert!(begun.elapsed().as_secs() >= 1);
+        let names: Vec<String> = discovery.resources.iter().map(Served::name).collect();
+        assert_eq!(names, ["pods", "deployments.apps"]);
+        let definitions = definitions(&lister).await.unwrap();
+        assert_eq!(definitions[0]["metadata"]["name"], "things.example.com");
+        assert_eq!(asked.lock().unwrap().len(), 6);
     }
 }

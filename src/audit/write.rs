@@ -1,34 +1,36 @@
-//! Writes reports: those that say something else than before, and no others; those that nothing is said
-//! in any more go. One at a time, because that is what etcd notices least.
+//! Reads and writes single reports, one at a time, because that is what etcd notices least. Which, and in
+//! which order, is decided elsewhere ([`super::keep`]).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
 use super::finding::clipped;
-use super::list::{Ask, ListError, Lister};
-use super::report::{Api, CHECKSUM, Draft, Known, LABEL, NAME_PREFIX};
+use super::list::{Ask, Form, ListError, Lister, retry_after};
+use super::report::{
+    Api, CHECKSUM, Draft, INSTALLATION, KIND, Known, OMITTED, Omitted, SKIP, label,
+};
+use super::scan::Unit;
 
 /// Who owns the fields that are written.
 const FIELD_MANAGER: &str = "portcullis-audit";
 /// How many reports are read at once: with [`super::report::MOST_BYTES`] two megabytes.
 const PAGE: u32 = 8;
-/// How long one write may take, and how often it is tried.
-const REQUEST: Duration = Duration::from_secs(30);
-const TRIES: u32 = 6;
+/// How long one write may take, and how often it is tried. A holder of the Lease that is none any more has
+/// ended its last write before another one begins (`cluster::lease::REQUEST`).
+const REQUEST: Duration = Duration::from_secs(5);
+const TRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// What is read of an answer.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// What is quoted of an error.
 const MOST_QUOTED: usize = 400;
-/// The label that [`LABEL`] is, as a selector.
-const SELECTOR: &str = "app.kubernetes.io/managed-by=portcullis";
-
 /// What became of reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
@@ -58,18 +60,31 @@ pub enum WriteError {
         /// What the API server said.
         problem: String,
     },
+    /// One was refused, and others may not be.
+    #[error("the {kind} `{name}` is refused: {problem}")]
+    Refused {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name, with the namespace.
+        name: String,
+        /// What the API server said.
+        problem: String,
+    },
     /// Another replica is to write them.
     #[error("this replica may not write any more")]
     Stopped,
 }
 
-/// Writes reports.
+/// Writes reports of one installation.
+#[derive(Clone, Copy)]
 pub struct Writer<'w> {
     /// Leads to the cluster.
     pub lister: &'w Lister,
     /// Where they are written to.
     pub api: Api,
-    /// The namespaces that were looked at; empty for all, and what is in none.
+    /// The installation whose they are.
+    pub installation: &'w str,
+    /// The namespaces that are looked at; empty for all, and what is in none.
     pub namespaces: &'w [String],
     /// Says whether this is still ours to do; asked before each write.
     pub may_write: &'w (dyn Fn() -> bool + Sync),
@@ -77,45 +92,140 @@ pub struct Writer<'w> {
     pub now: i64,
 }
 
-type Drafts<'f> = BTreeMap<(String, String), Draft<'f>>;
+/// What is known of a report without its results.
+#[derive(Debug)]
+pub(super) struct Stub {
+    /// The checksum that it says it has; none if others have changed what it says.
+    pub(super) checksum: Option<String>,
+    /// How many findings it only counts.
+    pub(super) omitted: Omitted,
+}
+
+/// The metadata of a report, as far as it is looked at.
+#[derive(Deserialize)]
+struct Head {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    labels: Map<String, Value>,
+    #[serde(default)]
+    annotations: Map<String, Value>,
+    #[serde(default)]
+    managed_fields: Vec<ManagedFields>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManagedFields {
+    #[serde(default)]
+    manager: String,
+    #[serde(default)]
+    fields_v1: Map<String, Value>,
+}
+
+impl Metadata {
+    fn stub(&self) -> Stub {
+        // Whoever writes a field is its manager from then on.
+        let is_foreign = |it: &ManagedFields| {
+            it.manager != FIELD_MANAGER && it.fields_v1.keys().any(|field| field != "f:metadata")
+        };
+        let is_ours = !self.managed_fields.iter().any(is_foreign);
+        let text = |key: &str| self.annotations.get(key).and_then(Value::as_str);
+        Stub {
+            checksum: text(CHECKSUM).filter(|_| is_ours).map(str::to_owned),
+            omitted: omitted(text(OMITTED)),
+        }
+    }
+}
+
+/// Reads how many findings a report only counts.
+fn omitted(text: Option<&str>) -> Omitted {
+    let read = text.and_then(|text| serde_json::from_str(text).ok());
+    read.unwrap_or_default()
+}
+
+/// A report by its namespace and its name.
+pub(super) type Key = (String, String);
 
 impl Writer<'_> {
-    /// Makes the reports that are in the cluster these.
-    ///
-    /// # Errors
-    /// They cannot be read or written; some may be written then.
-    pub async fn write(&self, drafts: Vec<Draft<'_>>) -> Result<Written, WriteError> {
-        let keyed = drafts
-            .into_iter()
-            .map(|it| ((it.namespace.clone(), it.name.clone()), it));
-        let mut drafts: Drafts<'_> = keyed.collect();
-        let mut written = Written::default();
-        if self.namespaces.is_empty() {
-            self.compare(
-                &self.collection(None, true),
-                true,
-                &mut drafts,
-                &mut written,
-            )
-            .await?;
-            self.compare(
-                &self.collection(None, false),
-                false,
-                &mut drafts,
-                &mut written,
-            )
-            .await?;
-        } else {
-            drafts.retain(|(namespace, _), _| self.namespaces.contains(namespace));
-            for namespace in self.namespaces {
-                let path = self.collection(Some(namespace), true);
-                self.compare(&path, true, &mut drafts, &mut written).await?;
+    /// Calls something with the kind that each report of the installation is about, and what is known of it.
+    pub(super) async fn each_stub(
+        &self,
+        mut then: impl FnMut(String, Key, Stub),
+    ) -> Result<(), ListError> {
+        let ask = |path| Ask {
+            labels: format!("{INSTALLATION}={}", label(self.installation)),
+            form: Form::Metadata,
+            ..Ask::first(path)
+        };
+        for path in self.collections() {
+            let mut ask = ask(path);
+            loop {
+                let page = self.lister.page(ask.clone()).await?;
+                for item in page.items()? {
+                    let Ok(Head { metadata }) = serde_json::from_str(item.get()) else {
+                        continue;
+                    };
+                    let kind = metadata.labels.get(KIND).and_then(Value::as_str);
+                    let kind = kind.unwrap_or_default().to_owned();
+                    let stub = metadata.stub();
+                    then(kind, (metadata.namespace, metadata.name), stub);
+                }
+                match page.token {
+                    Some(token) => ask.token = Some(token),
+                    None => break,
+                }
             }
         }
-        for draft in drafts.into_values() {
-            self.apply(&draft, &Known::default(), &mut written).await?;
+        Ok(())
+    }
+
+    /// Counts what the reports about some units say, by policy and namespace; what is skipped is not.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub async fn count(
+        &self,
+        units: impl Iterator<Item = Unit<'_>>,
+        mut count: impl FnMut(&str, &str, u64),
+    ) -> Result<(), WriteError> {
+        let kinds: BTreeSet<String> = units.map(|it| label(&it.name())).collect();
+        let is_counted = |kind: &str| kinds.contains(kind);
+        for path in self.collections() {
+            let mut ask = Ask {
+                labels: format!("{INSTALLATION}={}", label(self.installation)),
+                limit: PAGE,
+                ..Ask::first(path)
+            };
+            loop {
+                let page = self.lister.page(ask.clone()).await?;
+                for item in page.items()? {
+                    let report: Value = serde_json::from_str(item.get()).unwrap_or_default();
+                    count_report(&report, is_counted, &mut count);
+                }
+                match page.token {
+                    Some(token) => ask.token = Some(token),
+                    None => break,
+                }
+            }
         }
-        Ok(written)
+        Ok(())
+    }
+
+    /// Returns the collections that reports are in.
+    fn collections(&self) -> Vec<String> {
+        let named = self.namespaces.iter();
+        match self.namespaces.is_empty() {
+            true => vec![self.collection(None, true), self.collection(None, false)],
+            false => named.map(|it| self.collection(Some(it), true)).collect(),
+        }
     }
 
     fn collection(&self, namespace: Option<&str>, is_namespaced: bool) -> String {
@@ -126,91 +236,51 @@ impl Writer<'_> {
         }
     }
 
-    /// Compares the reports that are there with those that are to be.
-    async fn compare(
-        &self,
-        path: &str,
-        is_namespaced: bool,
-        drafts: &mut Drafts<'_>,
-        written: &mut Written,
-    ) -> Result<(), WriteError> {
-        let mut ask = Ask {
-            labels: SELECTOR,
-            limit: PAGE,
-            ..Ask::first(path)
+    /// Returns a report as it is; `None` if it is gone.
+    pub(super) async fn read(&self, (namespace, name): &Key) -> Result<Option<Value>, ListError> {
+        let is_namespaced = !namespace.is_empty();
+        let namespace = Some(&**namespace).filter(|_| is_namespaced);
+        // Who may list need not be allowed to get.
+        let ask = Ask {
+            name: name.clone(),
+            limit: 1,
+            ..Ask::first(self.collection(namespace, is_namespaced))
         };
-        loop {
-            let page = self.lister.page(ask.clone()).await?;
-            for item in page.items()? {
-                let Ok(report) = serde_json::from_str::<Value>(item.get()) else {
-                    continue;
-                };
-                let text = |pointer: &str| {
-                    let text = report.pointer(pointer).and_then(Value::as_str);
-                    text.unwrap_or_default().to_owned()
-                };
-                let key = (text("/metadata/namespace"), text("/metadata/name"));
-                let label = report
-                    .pointer("/metadata/labels")
-                    .and_then(|it| it.get(LABEL.0));
-                if label.and_then(Value::as_str) != Some(LABEL.1) || !key.1.starts_with(NAME_PREFIX)
-                {
-                    continue;
-                }
-                match drafts.remove(&key) {
-                    Some(draft) if self.is_same(&draft, &report) => written.unchanged += 1,
-                    Some(draft) => self.apply(&draft, &Known::of(&report), written).await?,
-                    None => {
-                        self.remove(&key, is_namespaced).await?;
-                        written.removed += 1;
-                    }
-                }
-            }
-            match page.token {
-                Some(token) => ask.token = Some(token),
-                None => return Ok(()),
-            }
-        }
+        let page = self.lister.page(ask).await?;
+        let items = page.items()?;
+        let item = items.first();
+        Ok(item.and_then(|it| serde_json::from_str(it.get()).ok()))
     }
 
-    /// Says whether a report says what it is to say, as far as its checksum and its counts tell.
-    fn is_same(&self, draft: &Draft<'_>, report: &Value) -> bool {
-        let annotations = report.pointer("/metadata/annotations");
-        let checksum = annotations
-            .and_then(|it| it.get(CHECKSUM))
-            .and_then(Value::as_str);
-        let results = report
-            .get("results")
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        let counts = report.get("summary").and_then(Value::as_object);
-        let counted: u64 = counts
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, it)| it.as_u64())
-            .sum();
-        checksum.is_some_and(|it| it == draft.checksum(self.api))
-            && u64::try_from(results).is_ok_and(|results| results == counted)
-            && results == draft.len()
-    }
-
-    async fn apply(
+    /// Writes a report; what the one before says keeps its time.
+    pub(super) async fn apply(
         &self,
         draft: &Draft<'_>,
         known: &Known,
         written: &mut Written,
     ) -> Result<(), WriteError> {
-        let is_namespaced = !draft.namespace.is_empty();
-        let body = draft.report(self.api, known, self.now).to_string();
-        let namespace = Some(&*draft.namespace).filter(|_| is_namespaced);
+        let report = draft.report(self.api, known, self.now);
+        let key = (draft.namespace.clone(), draft.name.clone());
+        self.put(&key, &report, written).await
+    }
+
+    /// Writes a text in place of a report.
+    pub(super) async fn put(
+        &self,
+        key: &Key,
+        report: &Value,
+        written: &mut Written,
+    ) -> Result<(), WriteError> {
+        let is_namespaced = !key.0.is_empty();
+        let body = report.to_string();
+        let namespace = Some(&*key.0).filter(|_| is_namespaced);
         let path = format!(
             "{}/{}?fieldManager={FIELD_MANAGER}&force=true",
             self.collection(namespace, is_namespaced),
-            draft.name
+            key.1
         );
-        let sent = self.send(Method::PATCH, &path, body.as_bytes()).await?;
-        match sent {
-            Ok(_) => {
+        match self.send(Method::PATCH, &path, body.as_bytes()).await? {
+            Ok(()) => {
                 written.written += 1;
                 written.bytes += body.len() as u64;
                 Ok(())
@@ -218,29 +288,42 @@ impl Writer<'_> {
             // The namespace is gone, or about to go, with everything in it.
             Err((StatusCode::NOT_FOUND, _)) if is_namespaced => Ok(()),
             Err((StatusCode::FORBIDDEN, problem)) if problem.contains("being terminated") => Ok(()),
-            Err((_, problem)) => {
-                Err(self.failed(&(draft.namespace.clone(), draft.name.clone()), problem))
-            }
+            Err(refused) => Err(self.failed(key, refused)),
         }
     }
 
-    async fn remove(&self, key: &(String, String), is_namespaced: bool) -> Result<(), WriteError> {
+    /// Removes a report.
+    pub(super) async fn remove(&self, key: &Key) -> Result<(), WriteError> {
+        let is_namespaced = !key.0.is_empty();
         let namespace = Some(&*key.0).filter(|_| is_namespaced);
         let path = format!("{}/{}", self.collection(namespace, is_namespaced), key.1);
         match self.send(Method::DELETE, &path, b"").await? {
-            Ok(_) | Err((StatusCode::NOT_FOUND, _)) => Ok(()),
-            Err((_, problem)) => Err(self.failed(key, problem)),
+            Ok(()) | Err((StatusCode::NOT_FOUND, _)) => Ok(()),
+            Err(refused) => Err(self.failed(key, refused)),
         }
     }
 
-    fn failed(&self, (namespace, name): &(String, String), problem: String) -> WriteError {
-        WriteError::Write {
-            kind: self.api.kind(!namespace.is_empty()),
-            name: match namespace.as_str() {
-                "" => name.clone(),
-                namespace => format!("{namespace}/{name}"),
+    fn failed(
+        &self,
+        (namespace, name): &Key,
+        (status, problem): (StatusCode, String),
+    ) -> WriteError {
+        let kind = self.api.kind(!namespace.is_empty());
+        let name = match namespace.as_str() {
+            "" => name.clone(),
+            namespace => format!("{namespace}/{name}"),
+        };
+        match may_be_tried_again(status) {
+            true => WriteError::Write {
+                kind,
+                name,
+                problem,
             },
-            problem,
+            false => WriteError::Refused {
+                kind,
+                name,
+                problem,
+            },
         }
     }
 
@@ -258,28 +341,22 @@ impl Writer<'_> {
                 return Err(WriteError::Stopped);
             }
             let once = self.send_once(&method, path, body);
-            let answer = match timeout(REQUEST, once).await {
-                Ok(answer) => answer,
-                Err(_elapsed) => Err((StatusCode::GATEWAY_TIMEOUT, "no answer".to_owned())),
+            let answer = timeout(REQUEST, once).await;
+            let refused = match answer.unwrap_or_else(|_elapsed| Err(Refused::unanswered())) {
+                Ok(()) => return Ok(Ok(())),
+                Err(refused) => refused,
             };
-            match answer {
-                Err((status, _)) if tries < TRIES && may_be_tried_again(status) => {
-                    tries += 1;
-                    sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
-                answer => return Ok(answer),
+            if tries >= TRIES || !may_be_tried_again(refused.status) {
+                return Ok(Err((refused.status, refused.problem)));
             }
+            tries += 1;
+            sleep(refused.wait.max(wait).min(LONGEST_WAIT)).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    async fn send_once(
-        &self,
-        method: &Method,
-        path: &str,
-        body: &[u8],
-    ) -> Result<(), (StatusCode, String)> {
-        let failed = |problem: String| (StatusCode::BAD_GATEWAY, problem);
+    async fn send_once(&self, method: &Method, path: &str, body: &[u8]) -> Result<(), Refused> {
+        let failed = |problem: String| Refused::new(StatusCode::BAD_GATEWAY, problem);
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -289,10 +366,12 @@ impl Writer<'_> {
             request = request.header("content-type", "application/apply-patch+yaml");
         }
         let request = request.body(kube::client::Body::from(body.to_vec()));
-        let request = request.map_err(|problem| (StatusCode::BAD_REQUEST, problem.to_string()))?;
+        let request = request
+            .map_err(|problem| Refused::new(StatusCode::BAD_REQUEST, problem.to_string()))?;
         let response = self.lister.client().send(request).await;
         let response = response.map_err(|problem| failed(problem.to_string()))?;
         let status = response.status();
+        let wait = retry_after(response.headers());
         let body = Limited::new(response.into_body(), MOST_BYTES)
             .collect()
             .await;
@@ -305,11 +384,66 @@ impl Writer<'_> {
         let said: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = said.get("message").and_then(Value::as_str);
         let message = message.map_or_else(|| status.to_string(), |it| clipped(it, MOST_QUOTED));
-        Err((status, message))
+        Err(Refused {
+            wait: wait.unwrap_or_default(),
+            ..Refused::new(status, message)
+        })
+    }
+}
+
+/// Why something was not written.
+struct Refused {
+    status: StatusCode,
+    problem: String,
+    /// How long the API server asks to wait.
+    wait: Duration,
+}
+
+impl Refused {
+    fn new(status: StatusCode, problem: String) -> Self {
+        Refused {
+            status,
+            problem,
+            wait: Duration::ZERO,
+        }
+    }
+
+    fn unanswered() -> Self {
+        Refused::new(StatusCode::GATEWAY_TIMEOUT, "no answer".to_owned())
     }
 }
 
 fn may_be_tried_again(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT)
+}
+
+/// Counts what a report says, if it is about a kind that counts.
+fn count_report(
+    report: &Value,
+    is_counted: impl Fn(&str) -> bool,
+    count: &mut impl FnMut(&str, &str, u64),
+) {
+    let text = |value: &Value, pointer: &str| {
+        let text = value.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let metadata = |kind: &str, key: &str| {
+        let found = report.pointer(kind).and_then(|it| it.get(key));
+        found.and_then(Value::as_str).unwrap_or_default()
+    };
+    if !is_counted(metadata("/metadata/labels", KIND)) {
+        return;
+    }
+    let namespace = text(report, "/metadata/namespace");
+    let results = report.get("results").and_then(Value::as_array);
+    for result in results.into_iter().flatten() {
+        if text(result, "/result") != SKIP {
+            count(&text(result, "/policy"), &namespace, 1);
+        }
+    }
+    let only_counted = metadata("/metadata/annotations", OMITTED);
+    for (policy, more) in omitted(Some(only_counted)) {
+        count(&policy, &namespace, more);
+    }
 }

@@ -17,15 +17,15 @@ use crate::admission::resources::Resources;
 use crate::audit::exceptions;
 use crate::audit::finding::Limits;
 use crate::audit::journal::{About, Journal};
+use crate::audit::keep::Keeper;
 use crate::audit::list::{ListError, Lister};
 use crate::audit::plan::{LeftOut, Only, Plan};
 use crate::audit::report::{self, Api};
-use crate::audit::scan::{Progress, Scan, Scanned};
-use crate::audit::served::Discovery;
+use crate::audit::scan::{self, Progress, Scan, Scanned};
+use crate::audit::served::{self, Discovery};
 use crate::audit::view::{self, Snapshot, Texts};
-use crate::audit::write::Writer;
-use crate::cluster::connect::{described, patient_client};
-use crate::cluster::definitions;
+use crate::audit::write::{WriteError, Writer, Written};
+use crate::cluster::connect::patient_client;
 use crate::diagnostics::{Diagnostic, Format, render};
 use crate::policy::exceptions::review;
 use crate::policy::model::PolicyScope;
@@ -133,6 +133,10 @@ pub struct Args {
     #[arg(long, value_name = "API", num_args = 0..=1, require_equals = true, value_parser = reports)]
     #[arg(default_missing_value = ANY, conflicts_with_all = ["kind", "policy"])]
     report: Option<Reports>,
+
+    /// The installation whose reports are written: no other's are read or removed
+    #[arg(long, value_name = "NAME", default_value = "portcullis", value_parser = config::name, requires = "report")]
+    name: String,
 
     /// On how many threads objects are evaluated [default: the number of processors]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -321,10 +325,10 @@ impl Known {
         let failed = |what: &str, problem: String| {
             Failure::Service(format!("cannot list {what} of {address}: {problem}"))
         };
-        let discovery = Discovery::of(lister.client()).await;
+        let discovery = Discovery::of(lister).await;
         let discovery = discovery.map_err(|problem| failed("the kinds", problem.to_string()))?;
-        let crds = definitions::list(lister.client().clone()).await;
-        let crds = crds.map_err(|problem| failed("the custom kinds", described(&problem)))?;
+        let crds = served::definitions(lister).await;
+        let crds = crds.map_err(|problem| failed("the custom kinds", problem.to_string()))?;
         let (mut resources, mut schemas) = (Resources::default(), Schemas::built_in());
         for crd in &crds {
             // The cluster has accepted them: what is not understood of one is not known.
@@ -402,8 +406,15 @@ async fn audit(
         give_way: &|| {},
     };
     let mut meter = Meter::new();
-    let scanned = scan.run(&mut |progress| meter.show(progress)).await;
+    let mut keeper = match api {
+        Some(api) => Some(keeper(args, api, &lister).await?),
+        None => None,
+    };
+    let scanned = scan
+        .run(&mut |progress| meter.show(progress), keeper.as_mut())
+        .await;
     meter.clear();
+    let units = scan::units(&plan, &args.namespace);
     let closed = journal.map(|it| it.into_inner().unwrap_or_else(PoisonError::into_inner));
     if let Some(Err(problem)) = closed.map(|it| it.close(scanned.is_whole())) {
         note(&format!("warning: {problem}"));
@@ -425,8 +436,9 @@ async fn audit(
     output.print();
     output.notes(&known.discovery, &texts);
     let mut is_whole = scanned.is_whole() && texts.problems.is_empty();
-    if let Some(api) = api {
-        is_whole &= write(&output, api, &lister).await;
+    if let (Some(keeper), Some(api)) = (keeper, api) {
+        let written = keeper.finish(&units, &known.discovery).await;
+        is_whole &= written_reports(api, written, scanned.is_whole());
     }
     note(&output.summary(started.elapsed()));
     let counts = scanned.findings.counts();
@@ -480,38 +492,41 @@ fn no_reports(address: &str, wanted: Reports) -> String {
     )
 }
 
-/// Writes what was found as reports; says whether they say everything.
-async fn write(output: &Output<'_>, api: Api, lister: &Lister) -> bool {
-    if !output.scanned.is_whole() {
-        note("no report was written, because not everything could be looked at");
-        return false;
-    }
+/// Looks up the reports that there are.
+async fn keeper<'k>(args: &'k Args, api: Api, lister: &'k Lister) -> Result<Keeper<'k>, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let writer = Writer {
         lister,
         api,
-        namespaces: &output.args.namespace,
+        installation: &args.name,
+        namespaces: &args.namespace,
         may_write: &|| true,
         now: now.map_or(0, |it| i64::try_from(it.as_secs()).unwrap_or(i64::MAX)),
     };
-    let drafts = report::drafts(&output.scanned.findings, output.plan, api);
-    match writer.write(drafts).await {
-        Ok(written) => {
-            note(&format!(
-                "reports of {}: {} written ({} bytes), {} as they were, {} removed",
-                api.api_version(),
-                written.written,
-                written.bytes,
-                written.unchanged,
-                written.removed
-            ));
-            true
-        }
+    let keeper = Keeper::open(writer, report::MOST_BYTES_OF_ALL).await;
+    keeper.map_err(|problem| Failure::Service(problem.to_string()))
+}
+
+/// Tells what became of reports; says whether they say everything.
+fn written_reports(api: Api, written: Result<Written, WriteError>, is_whole: bool) -> bool {
+    match written {
+        Ok(written) => note(&format!(
+            "reports of {}: {} written ({} bytes), {} as they were, {} removed",
+            api.api_version(),
+            written.written,
+            written.bytes,
+            written.unchanged,
+            written.removed
+        )),
         Err(problem) => {
             note(&format!("error: {problem}"));
-            false
+            return false;
         }
     }
+    if !is_whole {
+        note("the reports about kinds that could not be looked at as a whole are as they were");
+    }
+    is_whole
 }
 
 /// What is said of a scan.

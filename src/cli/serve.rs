@@ -641,6 +641,7 @@ async fn auditor(
     let found = patient_client(config.kubeconfig.as_deref(), None, AGENT).await?;
     let client = found.map_or_else(|| cluster.client(), |(client, _)| client);
     Ok(Auditor {
+        name: config.name.clone(),
         interval: config.audit_interval,
         reports: config.audit_reports,
         cluster,

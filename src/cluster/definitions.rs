@@ -185,7 +185,7 @@ fn apply(event: Event<DynamicObject>, texts: &mut Texts, is_listing: &mut bool) 
 }
 
 /// What counts of a definition: its `spec` without descriptions.
-fn reduced(object: DynamicObject) -> Value {
+pub fn reduced(object: DynamicObject) -> Value {
     let mut data = object.data;
     let mut spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
     let versions = spec.get_mut("versions").and_then(Value::as_array_mut);

@@ -4,7 +4,11 @@
 //! replica measures how long it has seen the same record; and every write names the version it was made
 //! of, so that of two that try at once one fails. A holder that cannot renew stops to be one before
 //! others may take over.
+//!
+//! The record also carries a note, from one holder to the next ([`Note`]).
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -54,22 +58,68 @@ impl Standing {
     }
 }
 
+/// The annotation with the note.
+pub const NOTE: &str = "portcullis.dev/scan";
+/// A note that is longer is none: every renewal writes it again.
+const MOST_OF_A_NOTE: usize = 2048;
+
+/// What a holder wants the next one to know; clones share it.
+///
+/// It is written with the renewals, and so only by the holder, over the version that was read, and within
+/// [`RETRY`] of being said. Whoever takes the Lease over finds what the holder before has left.
+#[derive(Debug, Clone, Default)]
+pub struct Note(Arc<Mutex<Option<String>>>);
+
+impl Note {
+    /// Returns what is noted.
+    pub fn get(&self) -> Option<String> {
+        self.text().clone()
+    }
+
+    /// Notes something in place of what was, or nothing.
+    pub fn set(&self, text: Option<String>) {
+        *self.text() = text.filter(|it| it.len() <= MOST_OF_A_NOTE);
+    }
+
+    fn text(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what a record says.
+    fn take(&self, lease: &Lease) {
+        let annotations = lease.metadata.annotations.as_ref();
+        self.set(annotations.and_then(|it| it.get(NOTE)).cloned());
+    }
+
+    /// Has a record say it.
+    fn leave(&self, annotations: Option<BTreeMap<String, String>>) -> BTreeMap<String, String> {
+        let mut annotations = annotations.unwrap_or_default();
+        match self.get() {
+            Some(text) => annotations.insert(NOTE.to_owned(), text),
+            None => annotations.remove(NOTE),
+        };
+        annotations
+    }
+}
+
 /// A candidate for a Lease.
 pub struct Candidate {
     api: Api<Lease>,
     name: ObjectName,
     identity: String,
+    note: Note,
     /// The version of the record seen last, and since when.
     seen: Option<(String, Instant)>,
 }
 
 impl Candidate {
     /// Makes a candidate; its identity must be no other's, nor its own of before.
-    pub fn new(client: Client, name: ObjectName, identity: String) -> Self {
+    pub fn new(client: Client, name: ObjectName, identity: String, note: Note) -> Self {
         Candidate {
             api: Api::namespaced(client, &name.namespace),
             name,
             identity,
+            note,
             seen: None,
         }
     }
@@ -108,6 +158,8 @@ impl Candidate {
                 return Ok(());
             }
             spec.holder_identity = None;
+            let annotations = lease.metadata.annotations.take();
+            lease.metadata.annotations = Some(self.note.leave(annotations));
             self.replace(&lease).await.map(drop)
         };
         match tokio::time::timeout(REQUEST, released).await {
@@ -137,6 +189,9 @@ impl Candidate {
                 let transitions = spec.lease_transitions.unwrap_or_default();
                 let is_mine = spec.holder_identity.as_ref() == Some(&self.identity);
                 let transitions = transitions.saturating_add(i32::from(!is_mine));
+                if !is_mine {
+                    self.note.take(&lease);
+                }
                 self.replace(&self.lease(lease, transitions)).await
             }
         };
@@ -177,6 +232,7 @@ impl Candidate {
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.name.clone()),
+                annotations: Some(self.note.leave(lease.metadata.annotations)),
                 ..lease.metadata
             },
             spec: Some(LeaseSpec {
@@ -236,5 +292,33 @@ mod tests {
         ] {
             assert_eq!(honoured(asked), Duration::from_secs(waited), "{asked:?}");
         }
+    }
+
+    fn annotated(annotations: &[(&str, &str)]) -> Lease {
+        let pairs = annotations.iter();
+        let annotations = pairs.map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
+        let mut lease = Lease::default();
+        lease.metadata.annotations = Some(annotations.collect());
+        lease
+    }
+
+    #[test]
+    fn a_note_goes_from_one_holder_to_the_next_and_others_annotations_stay() {
+        let note = Note::default();
+        note.take(&annotated(&[("other", "x"), (NOTE, "so far")]));
+        assert_eq!(note.get().as_deref(), Some("so far"));
+        note.set(Some("further".to_owned()));
+        let lease = annotated(&[("other", "x"), (NOTE, "so far")]);
+        let left = note.leave(lease.metadata.annotations);
+        assert_eq!((&*left["other"], &*left[NOTE]), ("x", "further"));
+        note.set(None);
+        assert_eq!(note.leave(Some(left)).len(), 1);
+    }
+
+    #[test]
+    fn a_note_that_is_too_long_is_none() {
+        let note = Note::default();
+        note.set(Some("x".repeat(MOST_OF_A_NOTE + 1)));
+        assert_eq!(note.get(), None);
     }
 }

@@ -26,7 +26,7 @@ use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
 use crate::cluster::ObjectName;
 use crate::cluster::connect::described;
-use crate::cluster::lease::{Candidate, REQUEST, Standing};
+use crate::cluster::lease::{Candidate, Note, REQUEST, Standing};
 use crate::cluster::secret::{self, Found, Version, Written};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::Check;
@@ -70,6 +70,8 @@ pub(super) struct Steward {
     standing: watch::Sender<Standing>,
     /// Says that what the Secret holds is served now.
     served: Notify,
+    /// What its holder leaves to the next one.
+    note: Note,
     /// A word about what it does, or why it cannot.
     state: ArcSwap<Result<String, String>>,
 }
@@ -110,6 +112,7 @@ impl Steward {
             metrics,
             standing: watch::Sender::new(Standing::Unasked),
             served: Notify::new(),
+            note: Note::default(),
             state: ArcSwap::from_pointee(Ok("the lease is looked for".to_owned())),
         })
     }
@@ -128,6 +131,11 @@ impl Steward {
         self.standing.subscribe()
     }
 
+    /// Returns what the holder of the Lease leaves to the next one.
+    pub(super) fn note(&self) -> Note {
+        self.note.clone()
+    }
+
     /// Works until the server leaves, then lets another replica go on.
     pub(super) async fn run(self: Arc<Self>, mut stage: watch::Receiver<Stage>) {
         let client = self.management.client.clone();
@@ -136,7 +144,7 @@ impl Steward {
             namespace: self.management.namespace.clone(),
             name: self.management.place.name.clone(),
         };
-        let mut candidate = Candidate::new(client.clone(), lease, self.identity());
+        let mut candidate = Candidate::new(client.clone(), lease, self.identity(), self.note());
         let follow = async {
             match &self.certs {
                 Certificates::Secret(name) => secret::follow(client, name.clone(), found).await,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -133,6 +133,7 @@ pub(super) fn definition(group: &str, version: &str, kind: &str, is_namespaced: 
     }});
     let result = json!({"type": "object", "required": ["policy"], "properties": {
         "source": text,
+        "properties": {"type": "object", "additionalProperties": text},
         "policy": text,
         "rule": text,
         "category": text,
@@ -176,14 +177,18 @@ pub(super) fn definition(group: &str, version: &str, kind: &str, is_namespaced: 
     })
 }
 
+fn resource((group, version, kind): (&str, &str, &str)) -> ApiResource {
+    let kind_of = GroupVersionKind::gvk(group, version, kind);
+    let plural = format!("{}s", kind.to_lowercase());
+    ApiResource::from_gvk_with_plural(&kind_of, &plural)
+}
+
 /// Returns the reports of a kind in order of namespace and name; `None` while the kind is not served.
 pub(super) async fn reports(
     client: &Client,
     (group, version, kind): (&str, &str, &str),
 ) -> Option<Vec<Value>> {
-    let kind_of = GroupVersionKind::gvk(group, version, kind);
-    let plural = format!("{}s", kind.to_lowercase());
-    let resource = ApiResource::from_gvk_with_plural(&kind_of, &plural);
+    let resource = resource((group, version, kind));
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let list = api.list(&ListParams::default()).await.ok()?;
     let objects = list.items.into_iter();
@@ -293,13 +298,14 @@ async fn an_audit_finds_what_is_there_and_reports_change_only_with_it() {
         ("wgpolicyk8s.io", "v1alpha2", "PolicyReport"),
         ("openreports.io", "v1alpha1", "Report"),
     ] {
-        write_reports(&admin, (group, version, kind), &run).await;
+        write_reports(&admin, (group, version, kind), &kubeconfig, &run).await;
     }
 }
 
 async fn write_reports(
     admin: &Client,
     (group, version, kind): (&str, &str, &str),
+    admin_kubeconfig: &Path,
     run: &impl Fn(&[&str]) -> Output,
 ) {
     let of_cluster = format!("Cluster{kind}");
@@ -317,14 +323,21 @@ async fn write_reports(
     })
     .await;
     assert!(
-        err.contains(&format!("reports of {group}/{version}: 3 written")),
+        err.contains(&format!("reports of {group}/{version}: 5 written")),
         "{out}\n{err}"
     );
     let all = reports(admin, (group, version, kind)).await.unwrap();
-    let shop = &all[1];
-    assert_eq!(shop["metadata"]["namespace"], "shop");
-    assert_eq!(shop["summary"]["fail"], 2);
-    assert_eq!(shop["summary"]["warn"], 2);
+    let names: Vec<(&str, &str)> = all.iter().map(place).collect();
+    let expected = [
+        ("other", "portcullis.configmaps-00"),
+        ("shop", "portcullis.configmaps-00"),
+        ("shop", "portcullis.secrets-00"),
+        ("shop", "portcullis.services-00"),
+    ];
+    assert_eq!(names, expected);
+    let (shop, services) = (&all[1], &all[3]);
+    assert_eq!(shop["summary"]["fail"], 1);
+    assert_eq!(services["summary"]["warn"], 2);
     let first = &shop["results"][0];
     assert_eq!(first["policy"], "names");
     assert_eq!(
@@ -333,8 +346,9 @@ async fn write_reports(
     );
     assert_eq!(first["resources"][0]["name"], "bad-1");
     assert!(!all.iter().any(|it| it.to_string().contains("aHVudGVyMg")));
-    let of_cluster = reports(admin, (group, version, &of_cluster)).await.unwrap();
-    let words = of_cluster[0]["results"].to_string();
+    let cluster = (group, version, of_cluster.as_str());
+    let whole = reports(admin, cluster).await.unwrap();
+    let words = whole[0]["results"].to_string();
     assert!(
         words.contains("cluster-teams") && words.contains("not scanned"),
         "{words}"
@@ -344,7 +358,7 @@ async fn write_reports(
     let before = reports(admin, (group, version, kind)).await.unwrap();
     let (_, err) = said(&run(&["--report"]));
     assert!(
-        err.contains("0 written (0 bytes), 3 as they were, 0 removed"),
+        err.contains("0 written (0 bytes), 5 as they were, 0 removed"),
         "{err}"
     );
     assert_eq!(
@@ -352,17 +366,62 @@ async fn write_reports(
         before
     );
 
+    // Another installation has its own, and removes no others.
+    let (_, err) = said(&run(&["--report", "--name", "gate.second"]));
+    assert!(err.contains("5 written"), "{err}");
+    let all = reports(admin, (group, version, kind)).await.unwrap();
+    assert_eq!(all.len(), 2 * before.len());
+    for report in &before {
+        assert!(all.contains(report), "{report}");
+    }
+    let (_, err) = said(&run(&["--report"]));
+    assert!(
+        err.contains("0 written (0 bytes), 5 as they were, 0 removed"),
+        "{err}"
+    );
+    let nothing = TempDir::new().unwrap();
+    fs::write(nothing.path().join("who.cel"), WHO).unwrap();
+    let (_, err) = said(&audit(
+        admin_kubeconfig,
+        nothing.path(),
+        &["--report", "--name", "gate.second"],
+    ));
+    assert!(
+        err.contains("1 written") && err.contains("4 removed"),
+        "{err}"
+    );
+    assert_eq!(
+        reports(admin, (group, version, kind)).await.unwrap(),
+        before
+    );
+
+    // What somebody else has changed is put right.
+    let of_shop = resource((group, version, kind));
+    let api: Api<DynamicObject> = Api::namespaced_with(admin.clone(), "shop", &of_shop);
+    let emptied = Patch::Merge(json!({"results": []}));
+    let parameters = PatchParams::default();
+    api.patch("portcullis.configmaps-00", &parameters, &emptied)
+        .await
+        .unwrap();
+    let (_, err) = said(&run(&["--report"]));
+    assert!(
+        err.contains("1 written") && err.contains("4 as they were, 0 removed"),
+        "{err}"
+    );
+    let shop = &reports(admin, (group, version, kind)).await.unwrap()[1];
+    assert_eq!(shop["results"][0]["resources"][0]["name"], "bad-1");
+
     // What is mended goes, and what stays keeps its time.
     let api: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(admin.clone(), "other");
     api.delete("bad-2", &DeleteParams::default()).await.unwrap();
     apply(admin, &config_map("shop", "bad-3")).await;
     let (_, err) = said(&run(&["--report"]));
     assert!(
-        err.contains("1 written") && err.contains("1 as they were, 1 removed"),
+        err.contains("1 written") && err.contains("3 as they were, 1 removed"),
         "{err}"
     );
     let after = reports(admin, (group, version, kind)).await.unwrap();
-    assert_eq!(after.len(), 1);
+    assert_eq!(after.len(), 3);
     let times = |report: &Value| -> Vec<(String, Value)> {
         let results = report["results"].as_array().unwrap();
         let of = |it: &Value| {
@@ -381,4 +440,10 @@ async fn write_reports(
         .await
         .unwrap();
     apply(admin, &config_map("other", "bad-2")).await;
+}
+
+/// Returns namespace and name of a report.
+fn place(report: &Value) -> (&str, &str) {
+    let text = |key: &str| report["metadata"][key].as_str().unwrap();
+    (text("namespace"), text("name"))
 }

@@ -85,7 +85,7 @@ async fn scan_with(
         used: &Mutex::default(),
         give_way: &|| {},
     };
-    let scanned = scan.run(&mut |_| {}).await;
+    let scanned = scan.run(&mut |_| {}, None).await;
     let asked = asked.lock().unwrap().clone();
     (scanned, asked)
 }
@@ -309,6 +309,10 @@ async fn what_an_exception_excuses_is_not_found_while_it_lasts() {
             found.contains(&"ConfigMap shop/bad-2".to_owned()),
             "{found:?}"
         );
+        let excused = scanned.findings.excused();
+        let excused: Vec<String> = excused.map(|it| it.finding.subject()).collect();
+        assert_eq!(excused.len(), 2 - expected);
+        assert!(excused.iter().all(|it| it == "ConfigMap shop/bad-1"));
     }
 }
 
