@@ -14,7 +14,7 @@ use crate::diagnostics::Diagnostic;
 use crate::policy::model::ParamKind;
 use crate::policy::set::PolicySet;
 use crate::serve::config::{self, Certificates, Config, Flags, resolve};
-use crate::serve::registration::guards::holes;
+use crate::serve::registration::guards::prove;
 use crate::serve::registration::roles::{
     Command, Management, Roles, Settings, command_roles, roles,
 };
@@ -28,10 +28,11 @@ const SOME_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Print webhook configurations and roles for the policies, as YAML
 ///
-/// The rules are no wider than the policies need. Leases, events, nodes, reviews of tokens and of
-/// access, webhook configurations, kube-system and the namespace that the webhook runs in are never
-/// asked about, whatever the policies say, and roles allow what is used and nothing else. They are bound
-/// to the service account NAME of the namespace that the webhook runs in; if that is not known, to nobody.
+/// The rules are no wider than the policies need. Leases, events, nodes, requests for certificates, reviews
+/// of tokens and of access, webhook configurations, these roles, ConfigMaps of the policy namespace,
+/// kube-system and the namespace that the webhook runs in are never asked about, whatever the policies
+/// say, and roles allow what is used and nothing else. They are bound to the service account NAME of the
+/// namespace that the webhook runs in; if that is not known, to nobody.
 ///
 /// Whoever starts the server with a configuration file and flags gives both here, too: what is printed
 /// is what that server needs.
@@ -284,8 +285,7 @@ impl Args {
             Management::Others => demand.configurations(&place, authorities.as_deref()),
         };
         for configuration in &configurations {
-            let holes = holes(configuration, place.namespace.as_deref());
-            anyhow::ensure!(holes.is_empty(), "{}", holes.join("; "));
+            prove(configuration, &place).map_err(anyhow::Error::msg)?;
         }
         let mut documents = Vec::new();
         if settings.policies.is_some() || !settings.exceptions.is_empty() {

@@ -7,6 +7,7 @@ mod file;
 mod keys;
 mod values;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::cel::version::KubernetesVersion;
 use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::policy::overrides::Overrides;
+use crate::serve::herald::CLUSTER_NAMESPACE;
 use crate::serve::registration::{NAME, Place, Target, certs_secret};
 use crate::telemetry::decisions;
 use crate::telemetry::logs::LogConfig;
@@ -260,8 +262,10 @@ impl Config {
         Some(Place {
             name: self.name.clone(),
             namespace: self.own_namespace().map(str::to_owned),
+            role_namespaces: self.role_namespaces(),
             target,
             mode: self.mode,
+            policy_namespace: self.policy_namespace.clone(),
         })
     }
 
@@ -272,6 +276,17 @@ impl Config {
         namespace
             .or(beside.map(|it| &it.namespace))
             .map(String::as_str)
+    }
+
+    /// Returns the namespaces where the server has roles, besides its own.
+    fn role_namespaces(&self) -> BTreeSet<String> {
+        let labelled = self.cluster_policies == ClusterPolicies::Labelled;
+        let told = labelled.then(|| CLUSTER_NAMESPACE.to_owned());
+        let secret = self.certs_secret.as_ref().map(|it| it.namespace.clone());
+        let named = self.policy_namespace.iter().cloned();
+        let named = named.chain(self.exception_namespaces.iter().cloned());
+        let (all, own) = (named.chain(told).chain(secret), self.own_namespace());
+        all.filter(|it| Some(&**it) != own).collect()
     }
 }
 

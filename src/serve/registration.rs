@@ -65,9 +65,19 @@ pub struct Place {
     pub target: Target,
     /// Whether violations reject. In audit mode a webhook that does not answer must not either.
     pub mode: Mode,
+    /// The namespace whose ConfigMaps hold policies, which the webhook is never called for: a policy
+    /// about them could otherwise never be taken back.
+    pub policy_namespace: Option<String>,
+    /// The namespaces, besides its own, where the server has roles.
+    pub role_namespaces: BTreeSet<String>,
 }
 
 impl Place {
+    /// Returns the namespaces that the webhook is never called for.
+    fn excluded(&self) -> BTreeSet<&str> {
+        excluded_namespaces(self.namespace.as_deref())
+    }
+
     /// Returns the names by which API servers call: hosts and addresses. The first is the one that they
     /// use (apiserver `pkg/util/webhook/client.go`, `HookClient`: `<name>.<namespace>.svc`).
     pub fn names(&self) -> Vec<String> {
@@ -268,14 +278,13 @@ impl Entry {
             set("reinvocationPolicy", json!(word));
         }
         set("rules", self.rules.iter().map(Rule::to_json).collect());
-        let excluded = excluded_namespaces(place.namespace.as_deref());
         set(
             "namespaceSelector",
             json!({"matchExpressions": [
-                {"key": NAMESPACE_LABEL, "operator": "NotIn", "values": excluded},
+                {"key": NAMESPACE_LABEL, "operator": "NotIn", "values": place.excluded()},
             ]}),
         );
-        set("matchConditions", guards::conditions(&place.name));
+        set("matchConditions", guards::conditions(place));
         Value::Object(webhook)
     }
 }
@@ -302,7 +311,7 @@ fn client_config(endpoint: Endpoint, place: &Place, authorities: Option<&str>) -
     }
 }
 
-/// The namespaces that no webhook is called for.
+/// The namespaces that no webhook is ever called for.
 fn excluded_namespaces(own: Option<&str>) -> BTreeSet<&str> {
     own.into_iter().chain([SYSTEM_NAMESPACE]).collect()
 }

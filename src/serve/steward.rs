@@ -378,13 +378,8 @@ impl Steward {
         let is_new =
             work.registered.as_ref().map(|(registered, _)| registered) != Some(&configurations);
         for configuration in &configurations {
-            let holes = guards::holes(configuration, place.namespace.as_deref());
-            if !holes.is_empty() {
-                return Err(format!(
-                    "this would lock the cluster out: {}",
-                    holes.join("; ")
-                ));
-            }
+            guards::prove(configuration, place)
+                .map_err(|holes| format!("this would lock the cluster out: {holes}"))?;
             if !known.borrow().is_holder() {
                 return Ok(());
             }

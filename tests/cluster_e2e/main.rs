@@ -19,6 +19,7 @@ mod caches;
 mod events;
 mod exceptions;
 mod follows;
+mod guards;
 mod ha;
 mod installations;
 mod kinds;

@@ -171,7 +171,7 @@ fn each_installation_has_what_is_its_own() {
     let (objects, _) = printed(&folder, &format!("{line} --ca c/ca.crt"));
     let webhooks = of_kind(&objects, "ValidatingWebhookConfiguration").to_string();
     assert!(
-        webhooks.contains("request.name == 'one.gate-a'"),
+        webhooks.contains("request.name in ['one.gate-a', 'one.gate-a-audit', "),
         "{webhooks}"
     );
 }
@@ -410,6 +410,47 @@ fn where_nothing_is_denied_a_webhook_that_does_not_answer_denies_nothing() {
         let url = format!("https://10.0.0.1:8443{path}");
         assert_eq!(webhooks[0]["clientConfig"]["url"], url, "{options}");
     }
+}
+
+#[test]
+fn every_role_can_be_given_back_while_nobody_answers() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS)]);
+    assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));
+    let line = "manifests --policies p --service policy/portcullis --name gate --audit \
+                --policy-namespace rules --exception-namespaces team --cluster-policies labelled";
+    let (objects, _) = printed(&folder, line);
+    let (registered, _) = printed(&folder, &format!("{line} --ca c/tls.crt"));
+    let webhook = &of_kind(&registered, "ValidatingWebhookConfiguration")["webhooks"][0];
+    let condition = |name: &str| {
+        let conditions = webhook["matchConditions"].as_array().unwrap();
+        let found = conditions.iter().find(|it| it["name"] == name).unwrap();
+        found["expression"].as_str().unwrap().to_owned()
+    };
+    let expression = condition("not-its-roles");
+    let listed = |before: &str| {
+        let rest = expression.split_once(before).unwrap().1;
+        let list = rest.split_once(']').unwrap().0;
+        let quoted = list.split(", ").map(|it| it.trim_matches('\'').to_owned());
+        quoted.collect::<Vec<_>>()
+    };
+    let names = listed("request.name in [");
+    let namespaces = listed("request.namespace in [");
+    assert_eq!(namespaces, ["", "default", "rules", "team"]);
+    let mut seen = 0;
+    for object in &objects {
+        let metadata = &object["metadata"];
+        let namespace = metadata["namespace"].as_str().unwrap_or_default();
+        let group = "rbac.authorization.k8s.io/";
+        if !object["apiVersion"].as_str().unwrap().starts_with(group) || namespace == "policy" {
+            continue;
+        }
+        seen += 1;
+        let name = metadata["name"].as_str().unwrap();
+        assert!(names.iter().any(|it| it == name), "{object}");
+        assert!(namespaces.iter().any(|it| it == namespace), "{object}");
+    }
+    assert_eq!(seen, 10, "{objects:?}");
+    assert!(condition("not-its-policies").contains("request.namespace == 'rules'"));
 }
 
 #[test]

@@ -154,9 +154,10 @@ shutdown:
   drain: {{ .Values.shutdown.drainSeconds }}s
 {{- end -}}
 
-{{/* What no webhook is ever called for, as the server itself registers them. What is the release's in the
-     whole cluster is among it: a release that does not answer for want of a right can be given it. */}}
+{{/* What no webhook is ever called for, as the server itself registers them. The release's own roles are
+     among it: a release that does not answer for want of a right can be given it. */}}
 {{- define "portcullis.guards" -}}
+no-certificates: request.resource.group != 'certificates.k8s.io'
 no-configurations: request.resource.group != 'admissionregistration.k8s.io'
 no-events: >-
   !(request.resource.group in ['', 'events.k8s.io'] && request.resource.resource == 'events')
@@ -169,8 +170,27 @@ no-tokens: >-
   !(request.resource.group == '' && request.resource.resource == 'serviceaccounts'
   && has(request.subResource) && request.subResource == 'token')
 not-the-api-server: "!has(request.userInfo.username) || request.userInfo.username != 'system:apiserver'"
+{{- with .Values.policies.namespace }}
+not-its-policies: >-
+  !(request.resource.group == '' && request.resource.resource == 'configmaps'
+  && has(request.namespace) && request.namespace == {{ . | squote }})
+{{- end }}
+{{- $name := include "portcullis.clusterName" . }}
 not-its-roles: >-
   !(request.resource.group == 'rbac.authorization.k8s.io' && has(request.name)
-  && request.name == {{ include "portcullis.clusterName" . | squote }}
-  && (!has(request.namespace) || request.namespace == ''))
+  && request.name in ['{{ $name }}', '{{ $name }}-audit', '{{ $name }}-exceptions', '{{ $name }}-policies']
+  && (!has(request.namespace) || request.namespace in [{{ include "portcullis.roleNamespaces" . }}]))
+{{- end -}}
+
+{{/* Where the server has roles besides the namespace of the release; those of the whole cluster have none. */}}
+{{- define "portcullis.roleNamespaces" -}}
+{{- $namespaces := concat (list "" .Values.policies.namespace) .Values.policies.exceptionNamespaces -}}
+{{- if eq .Values.policies.cluster "labelled" -}}
+{{- $namespaces = append $namespaces "default" -}}
+{{- end -}}
+{{- $quoted := list -}}
+{{- range without $namespaces .Release.Namespace | uniq | sortAlpha -}}
+{{- $quoted = append $quoted (squote .) -}}
+{{- end -}}
+{{- join ", " $quoted -}}
 {{- end -}}

@@ -4,16 +4,20 @@
 //! has match conditions, which the API server evaluates before it calls, and a selector of namespaces.
 //! The conditions read only what every request has, so that none of them fails.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::{NAMESPACE_LABEL, configured_name, excluded_namespaces};
+use super::{NAMESPACE_LABEL, Place, configured_name};
+use crate::cluster;
 use crate::policy::model::NamedRule;
 
 /// Something the webhook must never be in the way of.
 struct Guard {
     /// The name of the match condition.
     name: &'static str,
-    /// Holds for what the webhook may be called for; [`NAME`] stands for the name of the installation.
+    /// Holds for what the webhook may be called for; [`NAME`], [`ROLES_IN`] and [`POLICIES_IN`] stand for
+    /// what the installation is.
     expression: &'static str,
     /// The resources that it keeps out, with group and, where it is not all of it, a subresource.
     resources: &'static [Guarded],
@@ -23,6 +27,10 @@ struct Guard {
 
 /// What stands for the name of the installation: no name can hold it.
 const NAME: &str = "{name}";
+/// What stands for the namespaces of its roles, the empty one of those of the whole cluster among them.
+const ROLES_IN: &str = "{roles in}";
+/// What stands for the namespace whose ConfigMaps are policies. Without one the guard is none.
+const POLICIES_IN: &str = "{policies in}";
 
 /// A resource that is kept out.
 struct Guarded {
@@ -47,7 +55,16 @@ const fn whole(group: &'static str, resource: &'static str) -> Guarded {
 /// `AuthorizeClientBearerToken`) writes the roles, priority levels and addresses without which it does
 /// not start or cannot be reached: kubernetes `pkg/registry/rbac/rest/storage_rbac.go`,
 /// `PostStartHook`, ends it after thirty seconds of failures, before any pod could come back.
-static GUARDS: [Guard; 8] = [
+///
+/// Its own roles are known by their names, in the namespaces where it has any and in no other: whoever may
+/// write roles elsewhere must not evade policies by how they are called.
+static GUARDS: [Guard; 10] = [
+    Guard {
+        name: "no-certificates",
+        expression: "request.resource.group != 'certificates.k8s.io'",
+        resources: &[whole("certificates.k8s.io", "*")],
+        otherwise: "would keep nodes from joining and from renewing what they are known by",
+    },
     Guard {
         name: "no-configurations",
         expression: "request.resource.group != 'admissionregistration.k8s.io'",
@@ -94,10 +111,17 @@ static GUARDS: [Guard; 8] = [
         otherwise: "would keep pods from starting",
     },
     Guard {
+        name: "not-its-policies",
+        expression: "!(request.resource.group == '' && request.resource.resource == 'configmaps' && \
+                     has(request.namespace) && request.namespace == '{policies in}')",
+        resources: &[],
+        otherwise: "a policy among them could not be taken back that denies it",
+    },
+    Guard {
         name: "not-its-roles",
         expression: "!(request.resource.group == 'rbac.authorization.k8s.io' && has(request.name) && \
-                     request.name == '{name}' && \
-                     (!has(request.namespace) || request.namespace == ''))",
+                     request.name in ['{name}', '{name}-audit', '{name}-exceptions', '{name}-policies'] && \
+                     (!has(request.namespace) || request.namespace in [{roles in}]))",
         resources: &[],
         otherwise: "could not be given the rights without which it does not answer",
     },
@@ -110,8 +134,34 @@ static GUARDS: [Guard; 8] = [
 ];
 
 impl Guard {
-    fn expression(&self, name: &str) -> String {
-        self.expression.replace(NAME, name)
+    /// Returns the match condition for a place, if one is needed there.
+    fn expression(&self, name: &str, place: &Place) -> Option<String> {
+        let policies_in = match &place.policy_namespace {
+            None if self.expression.contains(POLICIES_IN) => return None,
+            namespace => namespace.as_deref().unwrap_or_default(),
+        };
+        let roles_in = place.role_namespaces.iter().map(String::as_str);
+        let roles_in: BTreeSet<&str> = roles_in.chain([""]).collect();
+        let roles_in: Vec<String> = roles_in.iter().map(|it| format!("'{it}'")).collect();
+        let expression = self.expression.replace(NAME, name);
+        let expression = expression.replace(ROLES_IN, &roles_in.join(", "));
+        Some(expression.replace(POLICIES_IN, policies_in))
+    }
+
+    /// Says whether a match condition is this one for some place.
+    fn is_somewhere(&self, name: &str, condition: &str) -> bool {
+        let expression = self.expression.replace(NAME, name);
+        let Some((before, after)) = expression.split_once(ROLES_IN) else {
+            return condition == expression;
+        };
+        let named = condition.strip_prefix(before);
+        let named = named.and_then(|it| it.strip_suffix(after));
+        let is_namespace = |text: &str| {
+            let name = text.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
+            name.is_some_and(|name| name.is_empty() || cluster::is_name(name))
+        };
+        // Roles of the whole cluster are in none.
+        named.is_some_and(|it| it.starts_with("''") && it.split(", ").all(is_namespace))
     }
 }
 
@@ -174,28 +224,60 @@ pub(super) fn guarded_names(rule: &NamedRule) -> Vec<String> {
     names
 }
 
-/// The match conditions of every webhook of the installation of that name.
-pub(super) fn conditions(name: &str) -> Value {
-    let condition =
-        |guard: &Guard| json!({"name": guard.name, "expression": guard.expression(name)});
-    GUARDS.iter().map(condition).collect()
+/// The match conditions of every webhook of an installation.
+pub(super) fn conditions(place: &Place) -> Value {
+    let condition = |guard: &Guard| {
+        let expression = guard.expression(&place.name, place)?;
+        Some(json!({"name": guard.name, "expression": expression}))
+    };
+    GUARDS.iter().filter_map(condition).collect()
+}
+
+/// Why a configuration could lock the cluster out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    /// The entry of `webhooks` that it is in.
+    pub webhook: usize,
+    /// The field of that entry which does not exclude what it should.
+    pub field: &'static str,
+    /// What the webhook may be called for, and what follows from it.
+    pub message: String,
 }
 
 /// Returns why a configuration could lock the cluster out; empty if it cannot.
 ///
-/// It is a proof for each of these: leases, events, nodes, reviews of tokens and of access, requests
-/// for tokens, webhook configurations, what the API server itself writes, the webhook's own roles, which
-/// have the name of the configuration, and everything in `kube-system` and in the webhook's own
-/// namespace. For a resource it takes rules that cannot match it, or the match condition as it is written
-/// here: no other is understood, so that nothing is believed that is not known. For a namespace it takes a
-/// selector that its name alone fails.
-pub fn holes(configuration: &Value, own_namespace: Option<&str>) -> Vec<String> {
-    let mut holes = Vec::new();
+/// It is a proof for each of these: leases, events, nodes, requests for certificates, reviews of tokens
+/// and of access, requests for tokens, webhook configurations, what the API server itself writes, the
+/// webhook's own roles, which are named after the configuration, ConfigMaps with policies, and everything
+/// in `kube-system` and in the other namespaces that are excluded. For a resource it takes rules that
+/// cannot match it, or the match condition as it is written here: no other is understood, so that nothing
+/// is believed that is not known. For a namespace it takes a selector that its name alone fails.
+///
+/// Without a place it is what the configuration itself says: nothing is known of policies in ConfigMaps,
+/// the webhook runs where its Service is, and has roles where it says so.
+pub fn holes(configuration: &Value, place: Option<&Place>) -> Vec<Hole> {
     let installation = configured_name(configuration);
-    for webhook in list(&configuration["webhooks"]) {
+    let webhooks = list(&configuration["webhooks"]).enumerate();
+    let mut holes = Vec::new();
+    for (at, webhook) in webhooks {
+        let hole = |field: &'static str, message: String| Hole {
+            webhook: at,
+            field,
+            message,
+        };
         let name = webhook["name"].as_str().unwrap_or_default();
         for guard in &GUARDS {
-            if has_condition(webhook, &guard.expression(installation)) {
+            let is_there = match place {
+                Some(place) => match guard.expression(installation, place) {
+                    Some(expression) => has_condition(webhook, |it| it == expression),
+                    None => true,
+                },
+                None => {
+                    guard.expression.contains(POLICIES_IN)
+                        || has_condition(webhook, |it| guard.is_somewhere(installation, it))
+                }
+            };
+            if is_there {
                 continue;
             }
             let met = guard.resources.iter().filter(|it| may_match(webhook, it));
@@ -205,28 +287,50 @@ pub fn holes(configuration: &Value, own_namespace: Option<&str>) -> Vec<String> 
                 _ if met.is_empty() => continue,
                 _ => met.join(", "),
             };
-            holes.push(format!(
+            let message = format!(
                 "`{name}` may be called for {what} and {}: the match condition `{}` is missing",
                 guard.otherwise, guard.name
-            ));
+            );
+            holes.push(hole("matchConditions", message));
         }
-        for namespace in excluded_namespaces(own_namespace) {
+        let excluded = match place {
+            Some(place) => place.excluded(),
+            None => {
+                let own = webhook.pointer("/clientConfig/service/namespace");
+                super::excluded_namespaces(own.and_then(Value::as_str))
+            }
+        };
+        for namespace in excluded {
             if !excludes(&webhook["namespaceSelector"], namespace) {
-                holes.push(format!(
+                let message = format!(
                     "`{name}` may be called for what is in the namespace `{namespace}`: no requirement \
                      of its `namespaceSelector` excludes that by `{NAMESPACE_LABEL}`"
-                ));
+                );
+                holes.push(hole("namespaceSelector", message));
             }
         }
     }
     holes
 }
 
+/// Says why a configuration could lock the cluster out.
+///
+/// # Errors
+/// It could.
+pub fn prove(configuration: &Value, place: &Place) -> Result<(), String> {
+    let holes = holes(configuration, Some(place)).into_iter();
+    let holes: Vec<String> = holes.map(|hole| hole.message).collect();
+    match holes.is_empty() {
+        true => Ok(()),
+        false => Err(holes.join("; ")),
+    }
+}
+
 /// All conditions must hold for a call (apiserver `pkg/admission/plugin/webhook/matchconditions`,
 /// `Match`): one that does not is enough, whatever the others do.
-fn has_condition(webhook: &Value, expression: &str) -> bool {
+fn has_condition(webhook: &Value, is_meant: impl Fn(&str) -> bool) -> bool {
     let mut conditions = list(&webhook["matchConditions"]);
-    conditions.any(|condition| condition["expression"] == expression)
+    conditions.any(|condition| condition["expression"].as_str().is_some_and(&is_meant))
 }
 
 /// Semantics: apiserver `pkg/admission/plugin/webhook/predicates/rules/rules.go`; versions, operations

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::guards::{conditions, holes};
+use super::guards::{conditions, holes, prove};
 use super::*;
 use crate::admission::review;
 use crate::cel::version::KubernetesVersion;
@@ -61,6 +61,8 @@ fn place() -> Place {
             name: "portcullis".to_owned(),
         }),
         mode: Mode::Enforce,
+        policy_namespace: Some("rules".to_owned()),
+        role_namespaces: BTreeSet::from(["rules".to_owned(), "team".to_owned()]),
     }
 }
 
@@ -368,17 +370,17 @@ fn a_configuration_without_its_guards_is_full_of_holes() {
         policy("a", "Fail", &json!([rule(&["*"], &["*"], &["*/*"])])),
     )]);
     let [whole, _] = Demand::of(&set).configurations(&place(), None);
-    assert_eq!(holes(&whole, Some("policy")), Vec::<String>::new());
+    assert_eq!(prove(&whole, &place()), Ok(()));
     let count = |spoil: &dyn Fn(&mut Value)| {
         let mut spoilt = whole.clone();
         spoil(&mut spoilt["webhooks"][0]);
-        holes(&spoilt, Some("policy")).len()
+        holes(&spoilt, Some(&place())).len()
     };
-    assert_eq!(count(&|webhook| webhook["matchConditions"] = json!([])), 8);
+    assert_eq!(count(&|webhook| webhook["matchConditions"] = json!([])), 10);
     let mut renamed = whole.clone();
     renamed["metadata"]["name"] = json!("other");
     assert_eq!(
-        holes(&renamed, Some("policy")).len(),
+        holes(&renamed, Some(&place())).len(),
         1,
         "the roles are those of another installation"
     );
@@ -393,10 +395,10 @@ fn a_configuration_without_its_guards_is_full_of_holes() {
     };
     assert_eq!(
         count(&without),
-        2,
-        "the API server's own requests, and its roles"
+        3,
+        "the API server's own requests, its policies, and its roles"
     );
-    for at in 0..7 {
+    for at in 0..10 {
         let weaken = |webhook: &mut Value| {
             let expression = &mut webhook["matchConditions"][at]["expression"];
             *expression = json!(format!("true || {}", expression.as_str().unwrap()));
@@ -426,6 +428,47 @@ fn a_configuration_without_its_guards_is_full_of_holes() {
     }
 }
 
+#[test]
+fn its_own_words_prove_a_configuration_of_another_place() {
+    let set = set(&[(
+        "a.yaml",
+        policy("a", "Fail", &json!([rule(&["*"], &["*"], &["*/*"])])),
+    )]);
+    let [whole, _] = Demand::of(&set).configurations(&place(), None);
+    let found = |old: &str, new: &str| {
+        let text = whole.to_string();
+        assert!(text.contains(old), "{text}");
+        let configuration = serde_json::from_str(&text.replace(old, new)).unwrap();
+        let holes = holes(&configuration, None).into_iter();
+        let shown = holes.map(|it| format!("{} {}", it.field, it.message));
+        shown.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(found("policy", "policy"), "");
+    // A namespace more or less is the operator's to know.
+    assert_eq!(found("'rules', 'team'", "'team'"), "");
+    for not_a_list in [
+        "'a') || true || request.namespace in ['b'",
+        "''",
+        "'A'",
+        "a",
+    ] {
+        let said = found("'rules', 'team'", not_a_list);
+        let hole =
+            "matchConditions `validate.portcullis.dev` may be called for what is not its to decide";
+        match not_a_list {
+            // The namespace of what has none.
+            "''" => assert_eq!(said, ""),
+            _ => assert!(said.starts_with(hole), "{not_a_list}: {said}"),
+        }
+    }
+    // Its Service is elsewhere.
+    let said = found(r#""namespace":"policy""#, r#""namespace":"other""#);
+    assert!(
+        said.starts_with("namespaceSelector") && said.contains("in the namespace `other`"),
+        "{said}"
+    );
+}
+
 /// A request as rules and conditions see it.
 #[derive(Debug, Clone)]
 struct Request {
@@ -433,6 +476,7 @@ struct Request {
     resource: &'static str,
     sub_resource: &'static str,
     namespace: &'static str,
+    name: &'static str,
     operation: &'static str,
     user: &'static str,
 }
@@ -446,12 +490,17 @@ impl Request {
                 | "authentication.k8s.io"
                 | "authorization.k8s.io"
                 | "admissionregistration.k8s.io"
+                | "certificates.k8s.io"
         ) || matches!(
             (self.group, self.resource),
             ("" | "events.k8s.io", "events") | ("", "nodes") | ("storage.k8s.io", "csinodes")
         ) || (self.group, self.resource, self.sub_resource) == ("", "serviceaccounts", "token")
             || self.user == "system:apiserver"
             || matches!(self.namespace, "kube-system" | "policy")
+            || (self.group, self.resource, self.namespace) == ("", "configmaps", "rules")
+            || (self.group == "rbac.authorization.k8s.io"
+                && self.name.starts_with("portcullis")
+                && matches!(self.namespace, "" | "rules" | "team"))
     }
 
     fn is_matched_by(&self, rule: &Value) -> bool {
@@ -499,11 +548,14 @@ impl Request {
             "uid": "1",
             "kind": {"group": self.group, "version": "v1", "kind": "K"},
             "resource": {"group": self.group, "version": "v1", "resource": self.resource},
-            "name": "a",
+            "name": self.name,
             "operation": self.operation,
             "userInfo": {"username": self.user},
-            "object": {"apiVersion": "v1", "kind": "K", "metadata": {"name": "a"}},
+            "object": {"apiVersion": "v1", "kind": "K", "metadata": {"name": self.name}},
         });
+        if !self.namespace.is_empty() {
+            request["namespace"] = json!(self.namespace);
+        }
         if !self.sub_resource.is_empty() {
             request["subResource"] = json!(self.sub_resource);
         }
@@ -520,7 +572,7 @@ impl Request {
 
 /// A set whose one policy admits what all conditions hold for.
 fn evaluated_conditions() -> PolicySet {
-    let validations = conditions("portcullis");
+    let validations = conditions(&place());
     let validations = validations
         .as_array()
         .unwrap()
@@ -535,7 +587,7 @@ fn evaluated_conditions() -> PolicySet {
     set(&[("conditions.yaml", text)])
 }
 
-const GROUPS: [&str; 9] = [
+const GROUPS: [&str; 11] = [
     "*",
     "",
     "apps",
@@ -545,9 +597,13 @@ const GROUPS: [&str; 9] = [
     "authorization.k8s.io",
     "storage.k8s.io",
     "admissionregistration.k8s.io",
+    "certificates.k8s.io",
+    "rbac.authorization.k8s.io",
 ];
-const RESOURCES: [&str; 14] = [
+const RESOURCES: [&str; 16] = [
     "pods",
+    "configmaps",
+    "roles",
     "leases",
     "events",
     "nodes",
@@ -580,13 +636,14 @@ prop_compose! {
 prop_compose! {
     fn some_request()(
         group in select(&GROUPS[1..]),
-        resource in select(&RESOURCES[..8]),
+        resource in select(&RESOURCES[..10]),
         sub_resource in select(vec!["", "status", "token"]),
-        namespace in select(vec!["", "prod", "kube-system", "policy"]),
+        namespace in select(vec!["", "prod", "kube-system", "policy", "rules", "team"]),
+        name in select(vec!["a", "portcullis", "portcullis-policies", "portcullis-exceptions"]),
         operation in select(&OPERATIONS[..4]),
         user in select(vec!["ann", "system:apiserver"]),
     ) -> Request {
-        Request { group, resource, sub_resource, namespace, operation, user }
+        Request { group, resource, sub_resource, namespace, name, operation, user }
     }
 }
 
@@ -608,7 +665,7 @@ proptest! {
         let built = PolicySet::build(documents, KubernetesVersion::default(), &PolicySet::default(), |_| false);
         let demand = Demand::of(&built.set);
         let [validating, _] = demand.configurations(&place(), None);
-        prop_assert_eq!(holes(&validating, Some("policy")), Vec::<String>::new());
+        prop_assert_eq!(prove(&validating, &place()), Ok(()));
         for request in requests {
             let mut asked = written.iter().flatten();
             let is_asked = asked.any(|rule| request.is_matched_by(rule));
