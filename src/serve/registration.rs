@@ -4,6 +4,7 @@
 //! Everything here is computed; nothing is sent. What is computed is looked at once more before it is
 //! used ([`guards::holes`]), whoever made it.
 
+pub mod drift;
 pub mod guards;
 pub mod roles;
 mod rules;
@@ -284,6 +285,8 @@ impl Entry {
                 {"key": NAMESPACE_LABEL, "operator": "NotIn", "values": place.excluded()},
             ]}),
         );
+        // Said so that one that somebody else has set is not kept.
+        set("objectSelector", json!({}));
         set("matchConditions", guards::conditions(place));
         Value::Object(webhook)
     }

@@ -3,7 +3,10 @@
 //!
 //! Nothing is registered before the server has been called as API servers will call it, and nothing that
 //! could lock the cluster out ([`guards::holes`]). What is registered stays when a replica ends: the
-//! others answer. A replica that cannot reach the API server serves on with what it has.
+//! others answer. What somebody else writes into a configuration is taken out again after [`REPEAT`] at the
+//! latest, and told. A replica that cannot reach the API server serves on with what it has.
+
+mod write;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,32 +15,30 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use kube::discovery::ApiResource;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::certificate::Keeper;
 use super::config::Certificates;
 use super::dial::dial;
-use super::registration::{Demand, Place, configured_name, guards};
+use super::registration::{Demand, Place, guards};
 use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
 use crate::cluster::ObjectName;
-use crate::cluster::connect::described;
-use crate::cluster::lease::{Candidate, Note, REQUEST, Standing};
+use crate::cluster::lease::{Candidate, Note, Standing};
 use crate::cluster::secret::{self, Found, Version, Written};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::Check;
 use crate::webhook::listener::{Stage, reached};
+use write::{Outcome, would_lock_out, write};
 
-/// Who owns the fields that are written.
-const FIELD_MANAGER: &str = "portcullis";
 /// How often, besides when something changes, everything is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often configurations are written that are as they should be: somebody may have changed them.
-const REPEAT: Duration = Duration::from_secs(10);
+/// How often configurations are written that are as they should be: somebody may have changed them. Writing
+/// what is there already takes an API server a request and its storage nothing.
+const REPEAT: Duration = Duration::from_secs(5);
+/// How long it is told that something was taken out.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 /// The name in metrics.
 const KIND: &str = "registration";
 
@@ -79,13 +80,44 @@ pub(super) struct Steward {
 /// What the holder has written since it is one.
 #[derive(Default)]
 struct Work {
-    /// The configurations, and when they were written.
-    registered: Option<([Value; 2], Instant)>,
+    /// The configurations, when they were written, and what else is in them.
+    registered: Option<Registered>,
+    /// What somebody else had written and was taken out last, and when.
+    reverted: Option<(String, Instant)>,
     /// The bundle that API servers know, and since when at the latest.
     published: Option<(String, Instant)>,
 }
 
+/// What is registered.
+struct Registered {
+    configurations: [Value; 2],
+    at: Instant,
+    /// How often each had been changed then.
+    generations: [Option<i64>; 2],
+    /// What is not meant and stays.
+    otherwise: Result<(), String>,
+}
+
 impl Work {
+    /// Returns how long nothing is to be done.
+    fn rest(&self, look: Duration) -> Duration {
+        let registered = self.registered.as_ref();
+        let rest = registered.map(|it| REPEAT.saturating_sub(it.at.elapsed()));
+        // What is overdue could not be done.
+        let rest = rest.filter(|rest| !rest.is_zero());
+        rest.map_or(look, |rest| rest.min(look))
+    }
+
+    fn word(&self) -> String {
+        let word = "this replica holds the lease";
+        match &self.reverted {
+            Some((what, at)) if at.elapsed() < REMEMBERED => {
+                format!("{word}; somebody else's and taken out: {what}")
+            }
+            _ => word.to_owned(),
+        }
+    }
+
     fn is_settled(&self, bundle: &str, settle: Duration) -> bool {
         let published = self.published.as_ref();
         published.is_some_and(|(known, since)| known == bundle && since.elapsed() >= settle)
@@ -215,7 +247,7 @@ impl Steward {
                     let found = seen.borrow_and_update().clone();
                     let owner = self.owner(&found);
                     let done = self.step(&mut work, found, &known).await;
-                    done.map(|()| format!("this replica holds the lease{owner}"))
+                    done.map(|()| format!("{}{owner}", work.word()))
                 }
                 Standing::Holder { .. } => Ok("the lease is being renewed".to_owned()),
                 Standing::Unasked => Ok("the lease is looked for".to_owned()),
@@ -231,7 +263,7 @@ impl Steward {
                 Ok(()) = known.changed() => {}
                 Ok(()) = changes.changed() => {}
                 () = self.served.notified() => {}
-                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep(work.rest(look)) => {}
             }
         }
     }
@@ -367,23 +399,33 @@ impl Steward {
             return Err("not all policies could be read yet; nothing is registered".to_owned());
         };
         let configurations = demand.configurations(place, Some(bundle));
-        if let Some((registered, at)) = &work.registered
-            && *registered == configurations
-            && at.elapsed() < REPEAT
+        if let Some(registered) = &work.registered
+            && registered.configurations == configurations
+            && registered.at.elapsed() < REPEAT
         {
-            return Ok(());
+            return registered.otherwise.clone();
         }
         let name = self.terms.names.first().map_or("", String::as_str);
         dial(self.address, name, bundle, self.keeper.provider()).await?;
-        let is_new =
-            work.registered.as_ref().map(|(registered, _)| registered) != Some(&configurations);
-        for configuration in &configurations {
-            guards::prove(configuration, place)
-                .map_err(|holes| format!("this would lock the cluster out: {holes}"))?;
+        let before = work.registered.as_ref();
+        let is_new = before.map(|it| &it.configurations) != Some(&configurations);
+        let mut generations = before
+            .filter(|_| !is_new)
+            .map_or([None; 2], |it| it.generations);
+        let mut stays = Vec::new();
+        for (configuration, generation) in configurations.iter().zip(&mut generations) {
+            guards::prove(configuration, place).map_err(would_lock_out)?;
             if !known.borrow().is_holder() {
                 return Ok(());
             }
-            apply(self.management.client.clone(), configuration).await?;
+            let (outcome, written) =
+                write(&self.management.client, place, configuration, *generation).await?;
+            *generation = written;
+            match outcome {
+                Outcome::AsMeant => {}
+                Outcome::Reverted(what) => self.revert(work, what),
+                Outcome::Differs(what) => stays.push(what),
+            }
         }
         if is_new {
             let count: usize = configurations.iter().map(count).sum();
@@ -393,7 +435,16 @@ impl Steward {
             }
         }
         let now = Instant::now();
-        work.registered = Some((configurations, now));
+        let otherwise = match stays.is_empty() {
+            true => Ok(()),
+            false => Err(format!("somebody else's: {}", stays.join("; "))),
+        };
+        work.registered = Some(Registered {
+            configurations,
+            at: now,
+            generations,
+            otherwise: otherwise.clone(),
+        });
         if work
             .published
             .as_ref()
@@ -401,35 +452,18 @@ impl Steward {
         {
             work.published = Some((bundle.to_owned(), now));
         }
-        Ok(())
+        otherwise
+    }
+
+    /// Tells that something was not as it was meant. It is again; that is all the same a failure that counts.
+    fn revert(&self, work: &mut Work, what: String) {
+        tracing::warn!(what, "somebody else's words were taken out");
+        self.metrics.reloaded(KIND, &Err::<(), _>(()));
+        self.metrics.reloaded(KIND, &Ok::<_, ()>(()));
+        work.reverted = Some((what, Instant::now()));
     }
 }
 
 fn count(configuration: &Value) -> usize {
     configuration["webhooks"].as_array().map_or(0, Vec::len)
-}
-
-/// Writes one configuration by server-side apply: entries that it has no longer go.
-async fn apply(client: Client, configuration: &Value) -> Result<(), String> {
-    let kind = configuration["kind"].as_str().unwrap_or_default();
-    let group = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
-    let plural = format!("{}s", kind.to_lowercase());
-    let resource = ApiResource::from_gvk_with_plural(&group, &plural);
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let mut configuration = configuration.clone();
-    // An empty list is kept as none, and would be written again each time.
-    if count(&configuration) == 0
-        && let Some(fields) = configuration.as_object_mut()
-    {
-        fields.remove("webhooks");
-    }
-    let patch = Patch::Apply(&configuration);
-    let name = configured_name(&configuration);
-    let applied = api.patch(name, &parameters, &patch);
-    match tokio::time::timeout(REQUEST, applied).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(problem)) => Err(format!("the {kind} `{name}`: {}", described(&problem))),
-        Err(_) => Err("the API server does not answer".to_owned()),
-    }
 }

@@ -16,6 +16,7 @@ mod support;
 mod audit;
 mod balancer;
 mod caches;
+mod drift;
 mod events;
 mod exceptions;
 mod follows;
