@@ -1,5 +1,7 @@
 //! `portcullis lint`: what is wrong with policies, whether or not they can be enforced.
 
+mod configurations;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +25,8 @@ use crate::text::Source;
 /// Find what is wrong with policies before they meet a request
 ///
 /// Says what the API server would refuse, where types do not fit the schemas of the kinds a policy
-/// is about, and what is valid and still a mistake. Exits with 0 if there is nothing but notes, with 1 if there
+/// is about, and what is valid and still a mistake. Webhook configurations of Portcullis among them, however
+/// they were made, are proved not to lock a cluster out. Exits with 0 if there is nothing but notes, with 1 if there
 /// is a warning, and with 2 if a policy or an argument cannot be used.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -109,6 +112,8 @@ pub fn run(args: &Args) -> Exit {
     );
     findings.extend(review::unknown_policies(exceptions, built.set.policies()));
     findings.extend(review::too_wide(exceptions));
+    let (configurations, holes) = configurations::prove(&texts.sources);
+    findings.extend(holes);
     super::print(&render(&findings, args.format, args.color.style()));
     let count = |severity: Severity| {
         let matching = findings.iter().filter(|it| it.severity == severity);
@@ -119,8 +124,15 @@ pub fn run(args: &Args) -> Exit {
         0 => String::new(),
         notes => format!(", {}", counted(notes, "note", "notes")),
     };
+    let configurations = match configurations {
+        0 => String::new(),
+        count => format!(
+            " and {}",
+            counted(count, "webhook configuration", "webhook configurations")
+        ),
+    };
     note(&format!(
-        "{} checked, {}, {}{notes} in {:.1} s",
+        "{}{configurations} checked, {}, {}{notes} in {:.1} s",
         counted(built.set.policies().len(), "policy", "policies"),
         counted(errors, "error", "errors"),
         counted(warnings, "warning", "warnings"),

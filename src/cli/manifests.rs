@@ -276,6 +276,12 @@ impl Args {
         };
         let demand = Demand::of(set);
         problems.extend(demand.findings());
+        if place.namespace.is_none() {
+            let message = "nothing but `kube-system` is excluded by its namespace";
+            let help = "name the namespace that the webhook runs in, if it runs in one, with `--namespace`: what \
+                        brings it back must not wait for it";
+            problems.push(Diagnostic::warning("manifests/no-namespace", message).help(help));
+        }
         let mut settings = Settings::of(config);
         if !manages_itself {
             settings.management = Management::Others;

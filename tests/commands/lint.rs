@@ -189,3 +189,92 @@ fn a_finding_is_explained_by_its_code() {
       object.spec.?securityContext.?runAsUser.orValue(0) > 0
     ");
 }
+
+#[test]
+fn a_configuration_that_could_lock_a_cluster_out_is_found_where_it_does_not_exclude() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS)]);
+    assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));
+    let line = "manifests --policies p --service policy/portcullis --ca c/tls.crt \
+                --policy-namespace rules --exception-namespaces team";
+    let printed = folder.run(line).out;
+    folder.write("whole.yaml", printed.as_bytes());
+    let output = folder.run("lint whole.yaml");
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    assert!(
+        output
+            .err
+            .contains("0 policies and 2 webhook configurations checked, 0 errors"),
+        "{}",
+        output.err
+    );
+    let role = "request.name in ['portcullis', ";
+    assert!(
+        printed.contains("request.userInfo.username != 'system:apiserver'")
+            && printed.contains(role)
+    );
+    // One line for each hole: where it is, and what.
+    for (old, new, field, words) in [
+        (
+            "!= 'system:apiserver'",
+            "!= 'system:other'",
+            "matchConditions",
+            "would keep the API server from starting: the match condition `not-the-api-server` is missing",
+        ),
+        (
+            role,
+            "request.name in ['other', ",
+            "matchConditions",
+            "the match condition `not-its-roles` is missing",
+        ),
+        (
+            "operator: NotIn",
+            "operator: Exists",
+            "namespaceSelector",
+            "may be called for what is in the namespace `policy`",
+        ),
+    ] {
+        assert!(printed.contains(old), "{old} in {printed}");
+        let spoilt = printed.replace(old, new);
+        folder.write("spoilt.yaml", spoilt.as_bytes());
+        let output = folder.run("lint spoilt.yaml --format json");
+        assert_eq!(output.code, Some(2), "{new}: {}", output.err);
+        // The definition of exceptions comes before, and has such fields, too.
+        let mut lines = spoilt.lines().enumerate();
+        lines.find(|(_, line)| *line == "kind: ValidatingWebhookConfiguration");
+        let line = lines.find_map(|(at, line)| {
+            let key = line.trim_start_matches([' ', '-']);
+            key.starts_with(&format!("{field}:")).then_some(at)
+        });
+        let human = folder.run("lint spoilt.yaml");
+        let place = format!("spoilt.yaml:{}:", line.unwrap() + 1);
+        let said = format!("{}{}", human.out, human.err);
+        for words in ["registration/lock-out", words, &place] {
+            assert!(said.contains(words), "{new}: {words} in {said}");
+        }
+        let name = "validate.portcullis.dev";
+        assert!(output.out.contains(name), "{}", output.out);
+    }
+    // What others write is not understood, and not judged.
+    let others = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n\
+                  metadata: {name: other}\nwebhooks: [{name: a.example.org}]\n";
+    folder.write("others.yaml", others.as_bytes());
+    let output = folder.run("lint others.yaml");
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let said = folder.run("explain registration/lock-out");
+    assert!(said.out.contains("could not be mended"), "{}", said.out);
+}
+
+#[test]
+fn an_address_without_a_namespace_is_warned_of() {
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS)]);
+    let line = "manifests --policies p --url https://10.0.0.1:8443";
+    let output = folder.run(line);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    assert!(
+        output.err.contains("manifests/no-namespace"),
+        "{}",
+        output.err
+    );
+    let output = folder.run(&format!("{line} --namespace policy"));
+    assert!(!output.err.contains("no-namespace"), "{}", output.err);
+}

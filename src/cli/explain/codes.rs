@@ -7,7 +7,7 @@ use crate::text::nearest;
 use crate::{manifest, policy, suite};
 
 /// The codes of findings that belong to no table of their module, in alphabetical order.
-pub(super) const CODES: [(&str, &str); 38] = [
+pub(super) const CODES: [(&str, &str); 40] = [
     (
         "cel/compile",
         "An expression does not parse, or names or types in it do not fit together.",
@@ -124,8 +124,17 @@ pub(super) const CODES: [(&str, &str); 38] = [
         "A policy reads a kind that is not Kubernetes' own; its resource in a role is a guess.",
     ),
     (
+        "manifests/no-namespace",
+        "Nothing says where the webhook runs, so that objects beside it are asked about like all others.",
+    ),
+    (
         "published/too-many",
         "More policies are published in the cluster than are read of a kind; the others are not in force.",
+    ),
+    (
+        "registration/lock-out",
+        "A webhook configuration may ask about what a cluster lives on or what mends the webhook, so that \
+         a webhook that does not answer could not be mended.",
     ),
     (
         "registration/never-called",
