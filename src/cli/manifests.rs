@@ -122,6 +122,15 @@ pub struct Args {
     #[arg(long, value_name = "NAMESPACE")]
     exception_namespaces: Vec<String>,
 
+    /// Namespaces that API servers never ask about, besides kube-system and that of the webhook; may be
+    /// repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    excluded_namespaces: Vec<String>,
+
+    /// How long API servers wait for an answer, 1 to 30 [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    timeout_seconds: Option<String>,
+
     /// Allow the server to write Events on the controllers of what is denied, too (`events`)
     #[arg(long)]
     events: bool,
@@ -243,6 +252,7 @@ impl Args {
             ("namespace", self.namespace.clone()),
             ("policyNamespace", self.policy_namespace.clone()),
             ("clusterPolicies", self.cluster_policies.clone()),
+            ("webhooks.timeoutSeconds", self.timeout_seconds.clone()),
             ("events", some(self.events, "true")),
             ("audit.reports", self.reports.clone()),
             ("mode", self.mode.clone()),
@@ -256,6 +266,10 @@ impl Args {
         for (key, values) in [
             ("policies", policies.collect()),
             ("exceptionNamespaces", self.exception_namespaces.clone()),
+            (
+                "webhooks.excludedNamespaces",
+                self.excluded_namespaces.clone(),
+            ),
         ] {
             if !values.is_empty() {
                 flags.push((key, values));

@@ -88,6 +88,8 @@ Configuration:
     --exceptions          PORTCULLIS_EXCEPTIONS          exceptions  (a list; in the variable a,b)
     --policy-namespace    PORTCULLIS_POLICY_NAMESPACE    policyNamespace
     --exception-namespaces  PORTCULLIS_EXCEPTION_NAMESPACES  exceptionNamespaces  (a list)
+    --excluded-namespaces   PORTCULLIS_WEBHOOKS_EXCLUDED_NAMESPACES  webhooks.excludedNamespaces  (a list)
+    --timeout-seconds     PORTCULLIS_WEBHOOKS_TIMEOUT_SECONDS  webhooks.timeoutSeconds  (1 to 30)
     --cluster-policies    PORTCULLIS_CLUSTER_POLICIES    clusterPolicies  (labelled, none)
     --kubernetes-version  PORTCULLIS_KUBERNETES_VERSION  kubernetesVersion
     --profile             PORTCULLIS_PROFILE             profile     (baseline, production, strict)
@@ -236,6 +238,15 @@ pub struct Args {
     /// decides what policies apply there
     #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
     exception_namespaces: Vec<String>,
+
+    /// Namespaces that API servers never ask about, besides kube-system and the server's own: where the
+    /// network or the storage of new nodes is from, which must start while no replica runs
+    #[arg(long, value_name = "NAMESPACE", num_args = 1..)]
+    excluded_namespaces: Vec<String>,
+
+    /// How long API servers wait for an answer, 1 to 30 [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    timeout_seconds: Option<String>,
 
     /// Besides, the ValidatingAdmissionPolicies and MutatingAdmissionPolicies of the cluster that have
     /// the label portcullis.dev/policy, with their bindings. The API server enforces them, too; here
@@ -705,6 +716,7 @@ impl Args {
             ("auditWarnings", &self.audit_warnings),
             ("policyNamespace", &self.policy_namespace),
             ("clusterPolicies", &self.cluster_policies),
+            ("webhooks.timeoutSeconds", &self.timeout_seconds),
             ("kubernetesVersion", &self.kubernetes_version),
             ("profile", &self.profile),
             ("cluster", &self.cluster),
@@ -722,6 +734,7 @@ impl Args {
             ("policies", &self.policies),
             ("exceptions", &self.exceptions),
             ("exceptionNamespaces", &self.exception_namespaces),
+            ("webhooks.excludedNamespaces", &self.excluded_namespaces),
         ] {
             if !paths.is_empty() {
                 flags.push((key, paths.clone()));

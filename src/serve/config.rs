@@ -21,7 +21,7 @@ use crate::cluster::ObjectName;
 use crate::diagnostics::Diagnostic;
 use crate::policy::overrides::Overrides;
 use crate::serve::herald::CLUSTER_NAMESPACE;
-use crate::serve::registration::{NAME, Place, Target, certs_secret};
+use crate::serve::registration::{NAME, Place, TIMEOUT_SECONDS, Target, certs_secret};
 use crate::telemetry::decisions;
 use crate::telemetry::logs::LogConfig;
 use crate::text::{Source, Span, nearest};
@@ -70,6 +70,10 @@ pub struct Config {
     pub exception_namespaces: Vec<String>,
     /// Which admission policies of the cluster are policies here, too.
     pub cluster_policies: ClusterPolicies,
+    /// The namespaces that no API server asks about, besides `kube-system` and the server's own.
+    pub excluded_namespaces: Vec<String>,
+    /// How long API servers wait for an answer.
+    pub webhook_timeout_seconds: u8,
     /// What expressions may use.
     pub kubernetes_version: KubernetesVersion,
     /// What is said of policies that somebody else wrote.
@@ -232,6 +236,8 @@ impl Default for Config {
             policy_namespace: None,
             exception_namespaces: Vec::new(),
             cluster_policies: ClusterPolicies::default(),
+            excluded_namespaces: Vec::new(),
+            webhook_timeout_seconds: TIMEOUT_SECONDS,
             kubernetes_version: KubernetesVersion::default(),
             overrides: Overrides::default(),
             cluster: ClusterChoice::default(),
@@ -266,6 +272,8 @@ impl Config {
             target,
             mode: self.mode,
             policy_namespace: self.policy_namespace.clone(),
+            excluded_namespaces: self.excluded_namespaces.iter().cloned().collect(),
+            timeout_seconds: self.webhook_timeout_seconds,
         })
     }
 

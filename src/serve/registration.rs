@@ -36,9 +36,12 @@ pub fn certs_secret(service: &ObjectName) -> ObjectName {
     }
 }
 
-/// How long an API server waits for an answer: Kubernetes' own default
+/// How long an API server waits for an answer, unless it is told otherwise: Kubernetes' own default
 /// (`SetDefaults_ValidatingWebhook`, kubernetes `pkg/apis/admissionregistration/v1/defaults.go`).
-const TIMEOUT_SECONDS: u8 = 10;
+pub const TIMEOUT_SECONDS: u8 = 10;
+/// The longest that it may be told to wait (`validateWebhook`, kubernetes
+/// `pkg/apis/admissionregistration/validation/validation.go`).
+pub const LONGEST_TIMEOUT_SECONDS: u8 = 30;
 /// The label by which every Namespace is known; the API server sets it and lets nobody change it
 /// (kubernetes `pkg/apis/core/v1/defaults.go`, `SetDefaults_Namespace`).
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
@@ -71,12 +74,18 @@ pub struct Place {
     pub policy_namespace: Option<String>,
     /// The namespaces, besides its own, where the server has roles.
     pub role_namespaces: BTreeSet<String>,
+    /// The namespaces that the webhook is never called for besides `kube-system` and its own.
+    pub excluded_namespaces: BTreeSet<String>,
+    /// How long an API server waits for an answer.
+    pub timeout_seconds: u8,
 }
 
 impl Place {
     /// Returns the namespaces that the webhook is never called for.
     fn excluded(&self) -> BTreeSet<&str> {
-        excluded_namespaces(self.namespace.as_deref())
+        let mut excluded = excluded_namespaces(self.namespace.as_deref());
+        excluded.extend(self.excluded_namespaces.iter().map(String::as_str));
+        excluded
     }
 
     /// Returns the names by which API servers call: hosts and addresses. The first is the one that they
@@ -270,7 +279,7 @@ impl Entry {
         set("failurePolicy", json!(failure_policy));
         set("matchPolicy", json!("Equivalent"));
         set("sideEffects", json!("None"));
-        set("timeoutSeconds", json!(TIMEOUT_SECONDS));
+        set("timeoutSeconds", json!(place.timeout_seconds));
         if self.endpoint.phase == Phase::Mutate {
             let word = match self.reinvocation_policy {
                 ReinvocationPolicy::Never => "Never",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 use std::time::SystemTime;
 
 use portcullis::certs::authority;
@@ -63,6 +64,56 @@ fn what_may_only_record_is_asked_about_where_it_is_decided() {
 
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
+fn what_is_excluded_is_so_whoever_registers() {
+    let set = "webhooks.excludedNamespaces={calico-system},webhooks.timeoutSeconds=3";
+    let by_server = objects("default", &["--set", set]);
+    let configuration = by_server.iter().find(|it| it["kind"] == "ConfigMap");
+    let text = &configuration.unwrap()["data"]["portcullis.yaml"];
+    let written = "webhooks:\n  excludedNamespaces: [\"calico-system\"]\n  timeoutSeconds: 3\n";
+    assert!(text.as_str().unwrap().contains(written), "{text}");
+    let set = format!("{set},certificates.mode=certManager,webhooks.registration=chart");
+    let by_chart = objects("default", &["--set", &set]);
+    let is_configuration = |it: &&Value| it["kind"] == "ValidatingWebhookConfiguration";
+    let webhook = &by_chart.iter().find(is_configuration).unwrap()["webhooks"][0];
+    assert_eq!(webhook["timeoutSeconds"], 3);
+    let excluded = &webhook["namespaceSelector"]["matchExpressions"][0]["values"];
+    assert!(excluded.to_string().contains("calico-system"), "{excluded}");
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn what_the_chart_registers_locks_nobody_out() {
+    let published = "policies.namespace=rules,policies.cluster=labelled,\
+                     policies.exceptionNamespaces={team,rules}";
+    for (values, set) in [
+        ("everything", "replicas=3"),
+        ("everything", published),
+        (
+            "mounted",
+            "webhooks.registration=chart,certificates.mounted.caBundle=LS0t",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        fs::write(
+            folder.path().join("chart.yaml"),
+            template(values, &["--set", set]),
+        )
+        .unwrap();
+        let linted = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["lint", "chart.yaml"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&linted.stderr).into_owned();
+        let said = said + &String::from_utf8_lossy(&linted.stdout);
+        assert!(!said.contains("registration/lock-out"), "{values}: {said}");
+        let counted = said.contains("2 webhook configurations") || values == "mounted";
+        assert!(counted && said.contains("webhook configuration"), "{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
 fn what_is_rendered_is_as_recorded() {
     insta::assert_snapshot!("default", template("default", &[]));
     insta::assert_snapshot!("everything", template("everything", &[]));
@@ -74,7 +125,7 @@ fn what_is_rendered_is_as_recorded() {
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn what_cannot_be_meant_is_refused() {
-    let rows: [(&[&str], &str); 24] = [
+    let rows: [(&[&str], &str); 28] = [
         (&["audit.interval=often"], "/audit/interval"),
         (&["audit.interval=0h0m"], "/audit/interval"),
         (&["audit.reports=kyverno"], "/audit/reports"),
@@ -106,6 +157,32 @@ fn what_cannot_be_meant_is_refused() {
             "/disruptionBudget/maxUnavailable",
         ),
         (&["webhooks.timeoutSeconds=31"], "/webhooks/timeoutSeconds"),
+        (
+            &["webhooks.excludedNamespaces={a.b}"],
+            "/webhooks/excludedNamespaces",
+        ),
+        (
+            &["webhooks.excludeNamespaces={a}"],
+            "additional properties 'excludeNamespaces' not allowed",
+        ),
+        (
+            &[
+                "webhooks.ignore[0].apiGroups={apps}",
+                "webhooks.ignore[0].apiVersions={v1}",
+                "webhooks.ignore[0].resources={deployments}",
+                "webhooks.ignore[0].operations={CREATE}",
+            ],
+            "/webhooks/ignore",
+        ),
+        (
+            &[
+                "webhooks.mutating.fail[0].apiGroups={apps}",
+                "webhooks.mutating.fail[0].apiVersions={v1}",
+                "webhooks.mutating.fail[0].resources={deployments}",
+                "webhooks.mutating.fail[0].operations={CREATE}",
+            ],
+            "/webhooks/mutating/fail",
+        ),
         (
             &["policies.overrides.mtls-strict.mutate=often"],
             "/policies/overrides/mtls-strict/mutate",

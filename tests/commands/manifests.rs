@@ -454,6 +454,38 @@ fn every_role_can_be_given_back_while_nobody_answers() {
 }
 
 #[test]
+fn namespaces_and_the_timeout_are_those_of_the_configuration() {
+    let file = "webhooks: {excludedNamespaces: [calico-system], timeoutSeconds: 3}\n";
+    let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("c.yaml", file)]);
+    assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));
+    let line = "manifests --policies p --service policy/portcullis --ca c/tls.crt";
+    let shown = |more: &str| {
+        let (objects, _) = printed(&folder, &format!("{line} {more}"));
+        let webhook = &of_kind(&objects, "ValidatingWebhookConfiguration")["webhooks"][0];
+        let excluded = &webhook["namespaceSelector"]["matchExpressions"][0]["values"];
+        format!("{} {excluded}", webhook["timeoutSeconds"])
+    };
+    let own = r#""kube-system","policy"]"#;
+    assert_eq!(shown(""), format!("10 [{own}"));
+    assert_eq!(
+        shown("--config c.yaml"),
+        format!(r#"3 ["calico-system",{own}"#)
+    );
+    let flags =
+        "--config c.yaml --timeout-seconds 30 --excluded-namespaces cni --excluded-namespaces csi";
+    assert_eq!(shown(flags), format!(r#"30 ["cni","csi",{own}"#));
+    for (more, words) in [
+        ("--timeout-seconds 31", "from 1 to 30"),
+        ("--timeout-seconds 0", "from 1 to 30"),
+        ("--excluded-namespaces a.b", "no name of a namespace"),
+    ] {
+        let output = folder.run(&format!("{line} {more}"));
+        assert_eq!(output.code, Some(2), "{more}: {}", output.err);
+        assert!(output.err.contains(words), "{more}: {}", output.err);
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_refused() {
     let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("empty", "")]);
     assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));

@@ -117,6 +117,11 @@ exceptionNamespaces: {{ toJson . }}
 {{- if ne .Values.policies.cluster "none" }}
 clusterPolicies: {{ .Values.policies.cluster }}
 {{- end }}
+{{- if eq .Values.webhooks.registration "server" }}
+webhooks:
+  excludedNamespaces: {{ toJson .Values.webhooks.excludedNamespaces }}
+  timeoutSeconds: {{ .Values.webhooks.timeoutSeconds }}
+{{- end }}
 {{- with .Values.policies.packs }}
 packs:
   {{- toYaml . | nindent 2 }}

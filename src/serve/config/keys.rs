@@ -10,6 +10,7 @@ use crate::audit::report::Api;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::{self, ObjectName};
 use crate::policy::overrides::Profile;
+use crate::serve::registration::LONGEST_TIMEOUT_SECONDS;
 use crate::telemetry::decisions::Target;
 use crate::telemetry::logs::{LogFormat, check_level};
 use crate::telemetry::traces::export::endpoint;
@@ -74,7 +75,7 @@ pub(super) const OVERRIDES: &str = "overrides";
 pub(super) const PACKS: &str = "packs";
 
 /// All keys, in the order of the documentation.
-pub(super) static KEYS: [Key; 39] = [
+pub(super) static KEYS: [Key; 41] = [
     key!("listen", Some("listen"), address, |c, v| c.listen = v),
     key!("adminListen", Some("admin-listen"), address, |c, v| {
         c.admin_listen = v;
@@ -146,6 +147,23 @@ pub(super) static KEYS: [Key; 39] = [
             Ok(())
         },
     },
+    Key {
+        path: "webhooks.excludedNamespaces",
+        flag: Some("excluded-namespaces"),
+        is_list: true,
+        is_path: false,
+        set: |config, values| {
+            let names: Result<_, _> = values.iter().map(|value| namespace(value)).collect();
+            config.excluded_namespaces = names?;
+            Ok(())
+        },
+    },
+    key!(
+        "webhooks.timeoutSeconds",
+        Some("timeout-seconds"),
+        webhook_timeout,
+        |c, v| c.webhook_timeout_seconds = v
+    ),
     key!(
         "clusterPolicies",
         Some("cluster-policies"),
@@ -302,6 +320,14 @@ fn reports(text: &str) -> Result<Option<Api>, String> {
         (Some(api), _) => Ok(Some(api)),
         (None, _) => Err(one_of(text, &["openreports.io", "wgpolicyk8s.io", "none"])),
     }
+}
+
+fn webhook_timeout(text: &str) -> Result<u8, String> {
+    let seconds = text.parse().ok();
+    let allowed = seconds.filter(|it| (1..=LONGEST_TIMEOUT_SECONDS).contains(it));
+    allowed.ok_or_else(|| {
+        format!("`{text}` is no number of seconds from 1 to {LONGEST_TIMEOUT_SECONDS}")
+    })
 }
 
 fn version(text: &str) -> Result<KubernetesVersion, String> {

@@ -90,6 +90,9 @@ impl<'c> Settings<'c> {
             policies: _,
             overrides: _,
             kubernetes_version: _,
+            // What API servers are told of it.
+            excluded_namespaces: _,
+            webhook_timeout_seconds: _,
             // Nothing in the cluster has to do with these.
             listen: _,
             admin_listen: _,

@@ -63,6 +63,8 @@ fn place() -> Place {
         mode: Mode::Enforce,
         policy_namespace: Some("rules".to_owned()),
         role_namespaces: BTreeSet::from(["rules".to_owned(), "team".to_owned()]),
+        excluded_namespaces: BTreeSet::new(),
+        timeout_seconds: TIMEOUT_SECONDS,
     }
 }
 
@@ -426,6 +428,26 @@ fn a_configuration_without_its_guards_is_full_of_holes() {
             "{selector}"
         );
     }
+}
+
+#[test]
+fn namespaces_that_an_operator_excludes_are_proved_too() {
+    let pods = json!([rule(&["CREATE"], &[""], &["pods"])]);
+    let set = set(&[("a.yaml", policy("a", "Fail", &pods))]);
+    let cold = Place {
+        excluded_namespaces: BTreeSet::from(["calico-system".to_owned()]),
+        timeout_seconds: 3,
+        ..place()
+    };
+    let [validating, _] = Demand::of(&set).configurations(&cold, None);
+    let webhook = &validating["webhooks"][0];
+    assert_eq!(webhook["timeoutSeconds"], 3);
+    let excluded = &webhook["namespaceSelector"]["matchExpressions"][0]["values"];
+    assert_eq!(*excluded, json!(["calico-system", "kube-system", "policy"]));
+    assert_eq!(prove(&validating, &cold), Ok(()));
+    let [other, _] = Demand::of(&set).configurations(&place(), None);
+    let said = prove(&other, &cold).unwrap_err();
+    assert!(said.contains("in the namespace `calico-system`"), "{said}");
 }
 
 #[test]
