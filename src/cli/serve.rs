@@ -34,7 +34,7 @@ use crate::serve::watch::{Source as Hints, Watch};
 use crate::serve::{Ended, Engine, Reload, ServeError, Server};
 use crate::sources;
 use crate::telemetry::decisions::Target;
-use crate::telemetry::logs;
+use crate::telemetry::logs::{self, Log};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::policies::{Faulty, PolicyMetrics};
 use crate::telemetry::scans::ScanMetrics;
@@ -321,20 +321,24 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         show(&lost);
         return Ok(Exit::Unusable);
     }
-    logs::start(&config.log);
+    let log = logs::start(&config.log)?;
     logs::report_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // One more than reviews are decided at a time, for input and output.
         .worker_threads(cores().max(config.limits.reviews.concurrency) + 1)
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(serve(&config));
+    let outcome = runtime.block_on(serve(&config, &log));
     // What a second signal interrupted is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(config: &Config) -> anyhow::Result<Exit> {
+async fn serve(config: &Config, log: &Log) -> anyhow::Result<Exit> {
+    let show = |finding| {
+        log.flush();
+        show(&[finding]);
+    };
     let signals = Signals::of_process()?;
     let watched = [&config.policies[..], &config.exceptions].concat();
     let changes = match watched.is_empty() {
@@ -342,10 +346,11 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         false => Some(Watch::start(watched, Hints::Notifications).await),
     };
     let (metrics, mut registry) = Metrics::registry();
+    log.lines().register(&mut registry);
     let reports = match Reports::open(config, &mut registry) {
         Ok(reports) => reports,
         Err(finding) => {
-            show(&[finding]);
+            show(finding);
             return Ok(Exit::Unusable);
         }
     };
@@ -353,8 +358,10 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
     let cluster = match cluster(config).await {
         Ok(cluster) => cluster,
         Err(problem) => {
-            show(&[Diagnostic::error("serve/cluster", problem.to_string())
-                .help("repair it, or give `--cluster none` to serve without a cluster")]);
+            show(
+                Diagnostic::error("serve/cluster", problem.to_string())
+                    .help("repair it, or give `--cluster none` to serve without a cluster"),
+            );
             return Ok(Exit::Unusable);
         }
     };
@@ -371,7 +378,7 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
         let message = "`service`, `url`, `policyNamespace`, `clusterPolicies`, `exceptionNamespaces` and \
                        `audit` need a cluster, and none was found";
         let help = "name its kubeconfig with `--kubeconfig`, or leave them out";
-        show(&[Diagnostic::error("serve/cluster", message).help(help)]);
+        show(Diagnostic::error("serve/cluster", message).help(help));
         return Ok(Exit::Unusable);
     }
     let client = cluster.as_ref().map(|cluster| cluster.client());
@@ -421,7 +428,7 @@ async fn serve(config: &Config) -> anyhow::Result<Exit> {
     let server = match Server::start(config, engine, (metrics, registry)).await {
         Ok(server) => server,
         Err(problem) => {
-            show(&[finding(&problem)]);
+            show(finding(&problem));
             return Ok(match problem {
                 ServeError::Certificate { .. } => Exit::Unusable,
                 ServeError::Bind { .. } | ServeError::Tls(_) | ServeError::Start(_) => {

@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::connect::described;
 use crate::admission::review::AdmissionRequest;
 use crate::engine::verdict::Verdict;
+use crate::telemetry::logs::seldom::Seldom;
 use denied::Denied;
 
 /// What names the program in Events (`reportingController`).
@@ -99,6 +100,7 @@ impl Events {
             known: HashMap::new(),
             bucket: Bucket::new(Instant::now()),
             results: results.clone(),
+            seldom: Seldom::default(),
         };
         Events {
             sender,
@@ -162,6 +164,8 @@ struct Writer {
     known: HashMap<denied::Key, Known>,
     bucket: Bucket,
     results: Results,
+    /// When it was logged that they cannot be written.
+    seldom: Seldom,
 }
 
 impl Writer {
@@ -209,7 +213,9 @@ impl Writer {
         match outcome {
             Ok(()) => "written",
             Err(problem) => {
-                tracing::warn!("an Event cannot be written: {problem}");
+                if let Some(more) = self.seldom.is_due("", Instant::now()) {
+                    tracing::warn!(more, "an Event cannot be written: {problem}");
+                }
                 self.known.remove(key);
                 "failed"
             }

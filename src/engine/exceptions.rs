@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use rustc_hash::FxHashMap;
 
+use crate::cel::error::FaultKind;
 use crate::cel::eval::{Inputs, Limits, Unobserved, evaluate};
 use crate::cel::value::Value;
 use crate::json::Json;
@@ -26,7 +27,7 @@ use crate::policy::set::PolicySet;
 use super::Options;
 use super::activation::{Document, NAME_LABEL};
 use super::matching::{As, Target, selects};
-use super::verdict::{Unapplied, Verdict};
+use super::verdict::{ErrorKind, Unapplied, Verdict};
 
 /// What the conditions of all exceptions may cost for one request: as much as the match conditions of a
 /// policy (apiserver `pkg/apis/cel/config.go`, `RuntimeCELCostBudgetMatchConditions`).
@@ -222,6 +223,10 @@ impl<'a> Excuses<'a> {
                 let message = format!("expression '{}' resulted in error: {fault}", condition.text);
                 self.unapplied.borrow_mut().push(Unapplied {
                     exception: Arc::clone(exception),
+                    error: match fault.kind {
+                        FaultKind::CostExceeded => ErrorKind::OutOfBudget,
+                        _ => ErrorKind::Invalid,
+                    },
                     message,
                 });
                 false

@@ -55,7 +55,9 @@ impl Excused {
 pub struct Unapplied {
     /// The exception.
     pub exception: Arc<CompiledException>,
-    /// Why.
+    /// Which error.
+    pub error: ErrorKind,
+    /// Why, in words that may quote the object.
     pub message: String,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -18,6 +19,8 @@ use crate::engine::verdict::Verdict;
 use crate::policy::exceptions::review::{self, Calendar, NOTICE_DAYS};
 use crate::policy::exceptions::{CompiledException, Reach, State};
 use crate::policy::set::PolicySet;
+use crate::telemetry::checks::error_type;
+use crate::telemetry::logs::seldom::Seldom;
 
 /// Most pairs of policy and exception that are counted each by itself; the uses of others are counted
 /// together, so that the page of metrics stays as small as it is.
@@ -30,6 +33,8 @@ const OTHERS: &str = "(others)";
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     counts: Mutex<FxHashMap<(String, String), u64>>,
+    /// About which exceptions it was logged that they fail.
+    seldom: Seldom,
 }
 
 impl Uses {
@@ -37,11 +42,11 @@ impl Uses {
     pub(super) fn count(&self, verdict: &Verdict) {
         for unapplied in &verdict.unapplied {
             let exception = unapplied.exception.exception.full_name();
-            tracing::warn!(
-                exception,
-                problem = unapplied.message,
-                "an exception failed"
-            );
+            // The message may quote the object; `check` and `explain` tell it.
+            if let Some(more) = self.seldom.is_due(&exception, Instant::now()) {
+                let error = error_type(Some(unapplied.error));
+                tracing::warn!(exception, error, more, "an exception failed");
+            }
         }
         if verdict.excused.is_empty() {
             return;

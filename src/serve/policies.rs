@@ -45,6 +45,7 @@ use crate::serve::registration::Demand;
 use crate::sources::{self, Texts};
 use crate::telemetry::checks::{Checks, Table};
 use crate::telemetry::decisions::DecisionLog;
+use crate::telemetry::logs::seldom::Seldom;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::traces::Trace;
 use crate::webhook::admission::{Admission, Attempt, Check, Endpoint, Phase, Undecided};
@@ -75,6 +76,8 @@ pub struct Policies {
     /// Counts how often policies were loaded.
     revision: channel::Sender<u64>,
     uses: Uses,
+    /// When it was logged that policies disagree.
+    unsettled: Seldom,
     /// Exceptions of the cluster, which are among what is loaded.
     of_cluster: Option<Arc<ClusterExceptions>>,
     /// One reload at a time: what was read later is in force later.
@@ -159,6 +162,7 @@ impl Policies {
             revision: channel::Sender::new(0),
             records: Records::default(),
             uses: Uses::default(),
+            unsettled: Seldom::default(),
             of_cluster: None,
             reloading: Mutex::default(),
             policy_namespace: None,
@@ -416,9 +420,15 @@ impl Policies {
             let mutated = mutated.map_err(|error| unusable(&error))?;
             recorder.finish(&mutated.verdict.excused);
             self.uses.count(&mutated.verdict);
-            if !mutated.unsettled.is_empty() {
+            if !mutated.unsettled.is_empty()
+                && let Some(more) = self.unsettled.is_due("", Instant::now())
+            {
                 let paths: Vec<&str> = mutated.unsettled.iter().map(|it| &*it.path).collect();
-                tracing::warn!(?paths, "mutated once more, the object would change again");
+                tracing::warn!(
+                    ?paths,
+                    more,
+                    "mutated once more, the object would change again"
+                );
             }
             let response = respond_mutated(&request.uid, &mutated, self.mode);
             return Ok(told(trace, &response));

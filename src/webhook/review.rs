@@ -17,6 +17,7 @@ use super::duration;
 use super::failure::{Failure, JSON};
 use super::limits::{ReviewLimits, within};
 use super::permits::{Permit, Permits};
+use crate::telemetry::logs::seldom::Seldom;
 use crate::telemetry::metrics::{Metrics, Presence, ReasonLabel, ReviewLabels};
 use crate::telemetry::traces::{Trace, Tracer};
 
@@ -29,6 +30,8 @@ pub struct Reviews<A> {
     budget: Arc<Budget>,
     metrics: Metrics,
     tracer: Option<Tracer>,
+    /// Where it was logged that reviews panic.
+    seldom: Seldom,
 }
 
 impl<A: Admission> Reviews<A> {
@@ -47,6 +50,7 @@ impl<A: Admission> Reviews<A> {
             limits,
             metrics,
             tracer,
+            seldom: Seldom::default(),
         })
     }
 
@@ -197,7 +201,10 @@ impl<A: Admission> Reviews<A> {
             Ok(outcome) => Ok(outcome),
             Err(_message) => {
                 self.metrics.panics.inc();
-                tracing::error!(endpoint = endpoint.path(), "a review panicked");
+                let endpoint = endpoint.path();
+                if let Some(more) = self.seldom.is_due(endpoint, Instant::now()) {
+                    tracing::error!(endpoint, more, "a review panicked");
+                }
                 Err(Failure::internal(
                     "the review could not be decided; the log of portcullis says where it failed",
                 ))

@@ -23,6 +23,7 @@ mod load;
 mod newcomer;
 mod observed;
 mod reload;
+mod unheard;
 mod verdicts;
 
 use std::path::{Path, PathBuf};

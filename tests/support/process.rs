@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -23,6 +23,7 @@ pub(crate) struct Launch {
     command: Command,
     folder: TempDir,
     certs: Option<PathBuf>,
+    is_heard: bool,
 }
 
 impl Launch {
@@ -49,6 +50,7 @@ impl Launch {
             command,
             folder,
             certs: None,
+            is_heard: true,
         }
     }
 
@@ -63,6 +65,12 @@ impl Launch {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Leaves unread what it says on standard error.
+    pub(crate) fn unheard(mut self) -> Self {
+        self.is_heard = false;
         self
     }
 
@@ -102,7 +110,11 @@ impl Launch {
     pub(crate) async fn start(mut self) -> Process {
         let mut child = self.command.spawn().unwrap();
         let (out, _) = follow(child.stdout.take().unwrap());
-        let (err, _) = follow(child.stderr.take().unwrap());
+        let err = child.stderr.take().unwrap();
+        let (err, unheard) = match self.is_heard {
+            true => (follow(err).0, None),
+            false => (Said::default(), Some(err)),
+        };
         let mut running = Running(child);
         let welcome = eventually("the server says what it serves", || {
             let ended = running.0.try_wait().unwrap();
@@ -127,6 +139,7 @@ impl Launch {
             authority,
             welcome,
             log: err,
+            _unheard: unheard,
             running,
             folder: self.folder,
         }
@@ -196,6 +209,8 @@ pub(crate) struct Process {
     /// What it said on standard output when it began to serve.
     pub(crate) welcome: String,
     log: Said,
+    /// A full pipe is another thing than one without a reader.
+    _unheard: Option<ChildStderr>,
     running: Running,
     folder: TempDir,
 }
