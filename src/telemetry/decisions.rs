@@ -1,8 +1,9 @@
 //! The decision log: one line of JSON for each decision that is not a plain admission.
 //!
 //! Reviews hand records to a queue and never wait; a thread of its own writes them. What the queue has
-//! no room for is dropped and counted, and said in the server's log once a minute. The file is opened again when another one lies in its place, as
-//! after a rotation. At the end what is queued is written, as long as there is time for it.
+//! no room for is dropped and counted, and said in the server's log once a minute. The file is opened again
+//! when another one lies in its place, as after a rotation. What follows half a line, after a disk was full,
+//! begins a new one. At the end what is queued is written, as long as there is time for it.
 
 mod losses;
 pub mod record;
@@ -91,6 +92,7 @@ impl DecisionLog {
             counts,
             losses: Arc::clone(&losses),
             has_failed: false,
+            is_torn: false,
         };
         let writer = std::thread::Builder::new()
             .name("decision-log".to_owned())
@@ -158,28 +160,37 @@ impl Output {
         })
     }
 
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    fn path(&self) -> &Path {
         match self {
-            Output::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(lines)?;
-                out.flush()
-            }
-            Output::File { file, .. } => file.write_all(lines),
+            Output::Stdout => Path::new("-"),
+            Output::File { path, .. } => path,
         }
     }
 
-    /// Opens the file anew if another one, or none, lies in its place.
-    fn follow(&mut self) -> io::Result<()> {
+    /// Writes lines; returns how many bytes of them, and why not all.
+    fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
+        match self {
+            Output::Stdout => {
+                let mut out = io::stdout().lock();
+                let (count, outcome) = write(&mut out, lines);
+                (count, outcome.and_then(|()| out.flush()))
+            }
+            Output::File { file, .. } => write(file, lines),
+        }
+    }
+
+    /// Opens the file anew if another one, or none, lies in its place; says whether it was.
+    fn follow(&mut self) -> io::Result<bool> {
         let Output::File { path, file } = self else {
-            return Ok(());
+            return Ok(false);
         };
         let identity = |it: std::fs::Metadata| (it.dev(), it.ino());
         let lies_there = std::fs::metadata(&*path).map(identity).ok();
-        if lies_there != Some(identity(file.metadata()?)) {
+        let is_another = lies_there != Some(identity(file.metadata()?));
+        if is_another {
             *file = open(path)?;
         }
-        Ok(())
+        Ok(is_another)
     }
 }
 
@@ -194,6 +205,20 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
+/// Writes as much as can be written; returns how many bytes that were, and why not all.
+fn write(output: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|it| !it.is_empty()) {
+        match output.write(rest) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(problem) if problem.kind() == io::ErrorKind::Interrupted => {}
+            Err(problem) => return (written, Err(problem)),
+        }
+    }
+    (written, Ok(()))
+}
+
 /// Writes until it is told to end.
 struct Writer {
     entries: Receiver<Entry>,
@@ -201,6 +226,8 @@ struct Writer {
     counts: Counts,
     losses: Arc<Losses>,
     has_failed: bool,
+    /// Whether half a line stands at the end of what was written.
+    is_torn: bool,
 }
 
 impl Writer {
@@ -214,8 +241,11 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if looked.elapsed() >= LOOK {
-                let outcome = self.output.follow();
-                self.note(outcome);
+                let followed = self.output.follow();
+                if let Ok(true) = followed {
+                    self.is_torn = false;
+                }
+                self.note(followed.map(drop));
                 looked = Instant::now();
             }
             self.losses.look();
@@ -227,7 +257,12 @@ impl Writer {
 
     /// Writes an entry and those that wait behind it; says whether it was the end.
     fn write(&mut self, first: Entry) -> bool {
-        let (mut lines, mut count) = (Vec::new(), 0);
+        let mut lines = Vec::new();
+        if self.is_torn {
+            lines.push(b'\n');
+        }
+        let head = lines.len();
+        let mut count: u64 = 0;
         let mut next = Ok(first);
         let is_over = loop {
             match next {
@@ -246,11 +281,15 @@ impl Writer {
             }
             next = self.entries.try_recv();
         };
-        let outcome = self.output.write(&lines);
-        match &outcome {
-            Ok(()) => self.counts.written.inc_by(count),
-            Err(_) => self.counts.failed.inc_by(count),
-        };
+        let (bytes, outcome) = self.output.write(&lines);
+        if let Some(last) = bytes.checked_sub(1) {
+            self.is_torn = lines.get(last) != Some(&b'\n');
+        }
+        let written = lines.get(head..bytes).unwrap_or_default();
+        // No record has a line break in it but the one at its end.
+        let written = written.iter().filter(|it| **it == b'\n').count() as u64;
+        self.counts.written.inc_by(written);
+        self.counts.failed.inc_by(count.saturating_sub(written));
         self.note(outcome);
         is_over
     }
@@ -264,7 +303,8 @@ impl Writer {
             }
             Err(problem) if !self.has_failed => {
                 self.has_failed = true;
-                tracing::error!(%problem, "the decision log cannot be written");
+                let path = self.output.path().display();
+                tracing::error!(%path, %problem, "the decision log cannot be written");
             }
             Ok(()) | Err(_) => {}
         }

@@ -363,7 +363,7 @@ async fn what_cannot_be_opened_is_said_at_once() {
     for (arguments, expected) in [
         (
             ["--decision-log", "no/such/folder/log"],
-            "the decision log cannot be opened",
+            "the decision log `no/such/folder/log` cannot be opened",
         ),
         (
             ["--traces-endpoint", "collector:4318"],

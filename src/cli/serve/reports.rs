@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use super::variables;
 use crate::diagnostics::Diagnostic;
 use crate::serve::config::Config;
-use crate::telemetry::decisions::DecisionLog;
+use crate::telemetry::decisions::{DecisionLog, Target};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::traces::export::{Destination, Exporter};
 
@@ -26,10 +26,14 @@ pub(super) struct Reports {
 impl Reports {
     pub(super) fn open(config: &Config, registry: &mut Registry) -> Result<Self, Diagnostic> {
         let log = config.decision_log.clone().map(|target| {
+            let named = match &target {
+                Target::Stdout => String::new(),
+                Target::File(path) => format!(" `{}`", path.display()),
+            };
             DecisionLog::open(target, registry)
                 .map(Arc::new)
                 .map_err(|problem| {
-                    let message = format!("the decision log cannot be opened: {problem}");
+                    let message = format!("the decision log{named} cannot be opened: {problem}");
                     Diagnostic::error("serve/decision-log", message)
                         .help("name a file in a folder that can be written, or `-`")
                 })

@@ -118,3 +118,64 @@ fn how_many_are_dropped_is_said() {
     assert_eq!(said().iter().sum::<u64>(), dropped.get());
     drop(never_read);
 }
+
+#[test]
+fn what_follows_half_a_line_begins_a_new_one() {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    // It has room for some of a long line, and then says that there is none.
+    let (to, mut from) = UnixStream::pair().unwrap();
+    to.set_nonblocking(true).unwrap();
+    let (_queue, entries) = sync_channel(1);
+    let counts = Counts {
+        written: Counter::default(),
+        failed: Counter::default(),
+    };
+    let mut writer = Writer {
+        entries,
+        output: Output::File {
+            path: PathBuf::from("stream"),
+            file: File::from(OwnedFd::from(to)),
+        },
+        counts: counts.clone(),
+        losses: Arc::new(Losses::new(Counter::default(), |_| {})),
+        has_failed: false,
+        is_torn: false,
+    };
+    let mut add = |record| {
+        assert!(
+            !writer.write(Entry::Record(Box::new(record))),
+            "not the end"
+        )
+    };
+    add(record(1));
+    add(Record {
+        message: "m".repeat(8 << 20),
+        ..record(2)
+    });
+    assert_eq!((counts.written.get(), counts.failed.get()), (1, 1));
+    from.set_nonblocking(true).unwrap();
+    let mut text = Vec::new();
+    // All there is; then it would wait.
+    let problem = from.read_to_end(&mut text).unwrap_err();
+    assert_eq!(problem.kind(), io::ErrorKind::WouldBlock);
+    assert!(
+        !text.ends_with(b"\n") && text.len() > 10_000,
+        "half of it is there"
+    );
+    add(record(3));
+    add(record(4));
+    let _ = from.read_to_end(&mut text);
+    let text = String::from_utf8(text).unwrap();
+    let read = |line| {
+        serde_json::from_str::<Record>(line)
+            .map(|it| it.policy)
+            .ok()
+    };
+    let read: Vec<Option<String>> = text.lines().map(read).collect();
+    let expected = [Some("p1"), None, Some("p3"), Some("p4")];
+    assert_eq!(read, expected.map(|it| it.map(str::to_owned)));
+    assert_eq!((counts.written.get(), counts.failed.get()), (3, 1));
+}
