@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use super::connect::described;
 use crate::admission::review::AdmissionRequest;
+use crate::engine::mutating::Refusal;
 use crate::engine::verdict::Verdict;
 use crate::telemetry::logs::seldom::Seldom;
 use denied::Denied;
@@ -111,8 +112,13 @@ impl Events {
 
     /// Notes that a request is rejected, if it is about an object that something else makes. Does not
     /// wait: what there is no room for is dropped and counted.
-    pub fn denied(&self, request: &AdmissionRequest<'_>, verdict: &Verdict) {
-        if let Some(denied) = Denied::of(request, verdict)
+    pub fn denied(
+        &self,
+        request: &AdmissionRequest<'_>,
+        verdict: &Verdict,
+        refusal: Option<&Refusal>,
+    ) {
+        if let Some(denied) = Denied::of(request, verdict, refusal)
             && self.sender.try_send(denied).is_err()
         {
             self.results.count("dropped");

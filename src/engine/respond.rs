@@ -86,10 +86,7 @@ pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> Admis
         Mode::Audit | Mode::SilentAudit => {
             if let Some(refusal) = &mutated.refusal {
                 let text = refusal.to_string();
-                let recorded = match verdict.secrecy {
-                    Secrecy::Open => text.clone(),
-                    Secrecy::Secret => UNQUOTED_REFUSAL.to_owned(),
-                };
+                let recorded = recorded_refusal(refusal, verdict.secrecy);
                 note(&mut response, mode, "would be refused", text);
                 let annotation = ("refusal".to_owned(), recorded);
                 response.audit_annotations.push(annotation);
@@ -105,6 +102,14 @@ pub fn respond_mutated<'u>(uid: &'u str, mutated: &Mutated, mode: Mode) -> Admis
     record_audited(&mut response, mutated, mode);
     response.warnings = limited(response.warnings);
     response
+}
+
+/// Returns why a changed object is refused, as others may be told it.
+pub fn recorded_refusal(refusal: &Refusal, secrecy: Secrecy) -> String {
+    match secrecy {
+        Secrecy::Open => refusal.to_string(),
+        Secrecy::Secret => UNQUOTED_REFUSAL.to_owned(),
+    }
 }
 
 /// Tells the caller what would have happened, unless nobody is to be told.

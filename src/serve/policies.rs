@@ -31,6 +31,7 @@ use crate::diagnostics::{Diagnostic, Format, Style, render};
 use crate::engine::cluster::{ClusterView, Objects};
 use crate::engine::mutating::{self, Defaults, Mutating};
 use crate::engine::respond::{Mode, respond, respond_mutated};
+use crate::engine::verdict::Verdict;
 use crate::engine::{Options, Select, trial};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::review::NOTICE_DAYS;
@@ -420,6 +421,7 @@ impl Policies {
             let mutated = mutated.map_err(|error| unusable(&error))?;
             recorder.finish(&mutated.verdict.excused);
             self.uses.count(&mutated.verdict);
+            self.announce(request, &mutated.verdict, mutated.refusal.as_ref());
             if !mutated.unsettled.is_empty()
                 && let Some(more) = self.unsettled.is_due("", Instant::now())
             {
@@ -442,10 +444,20 @@ impl Policies {
             return Ok(told(trace, &AdmissionResponse::allowed(&request.uid)));
         }
         self.uses.count(&verdict);
-        if let (Some(events), false) = (&self.events, self.mode.is_audit()) {
-            events.denied(request, &verdict);
-        }
+        self.announce(request, &verdict, None);
         Ok(told(trace, &respond(&request.uid, &verdict, self.mode)))
+    }
+
+    /// Tells the owner of what is denied, whichever phase denies it.
+    fn announce(
+        &self,
+        request: &AdmissionRequest<'_>,
+        verdict: &Verdict,
+        refusal: Option<&mutating::Refusal>,
+    ) {
+        if let (Some(events), false) = (&self.events, self.mode.is_audit()) {
+            events.denied(request, verdict, refusal);
+        }
     }
 
     /// Shows what is wrong with the policies as they are written; empty if nothing is.
@@ -772,38 +784,4 @@ pub(super) fn kinds(set: &PolicySet) -> BTreeSet<ParamKind> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::text::Source;
-
-    #[test]
-    fn a_description_is_shown_by_its_first_sentence() {
-        for (description, expected) in [
-            ("", ""),
-            ("Two\nreplicas. And more.", "Two replicas"),
-            ("Of a.b and 1.5, no end", "Of a.b and 1.5, no end"),
-            ("A title\n\nA paragraph.", "A title"),
-        ] {
-            assert_eq!(first_words(description), expected, "{description}");
-        }
-        let long = first_words(&"words ".repeat(30));
-        assert!(long.ends_with("words…") && long.len() < 90, "{long}");
-    }
-
-    #[test]
-    fn what_only_policies_about_the_whole_cluster_read_is_not_followed() {
-        let policy = |front_matter: &str| {
-            format!("// ---\n// {front_matter}\n// reads: [v1/Node]\n// ---\n// @require x\ntrue\n")
-        };
-        for (front_matter, expected) in
-            [("match: {resources: [v1/pods]}", 1), ("scope: cluster", 0)]
-        {
-            let source = Source::new("p.cel", policy(front_matter));
-            let (documents, problems) = sources::documents(&[source]);
-            assert!(problems.is_empty(), "{problems:?}");
-            let version = KubernetesVersion::default();
-            let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
-            assert_eq!(kinds(&built.set).len(), expected, "{front_matter}");
-        }
-    }
-}
+mod tests;

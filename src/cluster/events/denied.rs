@@ -6,7 +6,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::admission::review::{AdmissionRequest, Operation};
-use crate::engine::respond::recorded_denial;
+use crate::engine::mutating::Refusal;
+use crate::engine::respond::{recorded_denial, recorded_refusal};
 use crate::engine::verdict::Verdict;
 
 /// Longest note of an Event (kubernetes `pkg/apis/core/validation/events.go`, `NoteLengthLimit`), less
@@ -56,12 +57,19 @@ struct Metadata {
 impl Denied {
     /// Says what there is to say about a request, if somebody is to be told: it was to create an object
     /// that something of its namespace controls.
-    pub(super) fn of(request: &AdmissionRequest<'_>, verdict: &Verdict) -> Option<Self> {
+    pub(super) fn of(
+        request: &AdmissionRequest<'_>,
+        verdict: &Verdict,
+        refusal: Option<&Refusal>,
+    ) -> Option<Self> {
         let is_created = request.operation == Operation::Create && request.sub_resource.is_empty();
         if !is_created || request.dry_run || request.namespace.is_empty() {
             return None;
         }
-        let message = recorded_denial(verdict)?;
+        let message = match refusal {
+            Some(refusal) => recorded_refusal(refusal, verdict.secrecy),
+            None => recorded_denial(verdict)?,
+        };
         let object: Object = serde_json::from_str(request.object?.get()).ok()?;
         let mut owners = object.metadata.owner_references.into_iter();
         let owner = owners.find(|it| it.controller)?;
@@ -145,7 +153,7 @@ mod tests {
         let request = owned.request();
         let verdict = engine::validate(&built.set, &request, Options::new(&cluster)).unwrap();
         assert!(verdict.is_denied());
-        Denied::of(&request, &verdict)
+        Denied::of(&request, &verdict, None)
     }
 
     fn object(kind: &str, is_controlled: bool) -> Value {
