@@ -404,6 +404,7 @@ impl Policies {
             since: None,
             found: Vec::new(),
             passed: Vec::new(),
+            not_tried: Vec::new(),
         };
         let schemas = || match known.definitions {
             Some(definitions) => definitions.schemas(),

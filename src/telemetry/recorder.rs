@@ -15,7 +15,7 @@ use crate::engine::observer::{Done, Held, Observer};
 use crate::engine::respond::UNQUOTED_REFUSAL;
 use crate::engine::verdict::{Decision, ErrorKind, Excused};
 use crate::policy::compile::{CompiledPolicy, Expression};
-use crate::policy::model::{Binding, ValidationAction};
+use crate::policy::model::{Binding, PolicyKind, ValidationAction};
 
 /// Watches one review.
 pub struct Recorder<'r> {
@@ -35,6 +35,8 @@ pub struct Recorder<'r> {
     pub found: Vec<Found<'r>>,
     /// Those that have found nothing, and how long that took.
     pub passed: Vec<(&'r Check, Duration)>,
+    /// Mutating policies on trial that were not run.
+    pub not_tried: Vec<Arc<CompiledPolicy>>,
 }
 
 /// What a policy has found with a binding.
@@ -85,6 +87,11 @@ impl Observer for Recorder<'_> {
             });
         } else if let (true, Some(check)) = (done.applied, check) {
             self.passed.push((check, elapsed));
+        } else if self.log.is_some()
+            && done.policy.policy.kind == PolicyKind::Mutating
+            && done.binding.is_some_and(Binding::is_audited)
+        {
+            self.not_tried.push(Arc::clone(done.policy));
         }
         if let Some(trace) = &mut self.trace {
             let main = main_action(&done);
@@ -115,7 +122,7 @@ impl Recorder<'_> {
         let excuse = |policy: &Arc<CompiledPolicy>| {
             let mut excused = excused.iter();
             let excuse = excused.find(|it| Arc::ptr_eq(&it.policy, policy));
-            excuse.map(|it| &it.exception.exception.name)
+            excuse.map(|it| it.exception.exception.full_name())
         };
         let add = |record| {
             if let Some(log) = self.log {
@@ -124,7 +131,7 @@ impl Recorder<'_> {
         };
         for found in self.found {
             let excuse = excuse(&found.policy);
-            let counts = match excuse {
+            let counts = match &excuse {
                 Some(_) => vec![(Action::Allow, None)],
                 None => found.counts,
             };
@@ -134,7 +141,7 @@ impl Recorder<'_> {
                 }
             }
             for record in found.records {
-                add(match excuse {
+                add(match &excuse {
                     Some(name) => record.excused_by(name),
                     None => record,
                 });
@@ -145,9 +152,15 @@ impl Recorder<'_> {
             if self.log.is_some() {
                 let record = Record::about(self.request);
                 let mut record = record.by(&not_run.policy, None, (0, Duration::ZERO));
-                record.enforcement = Enforcement::Enforce.as_str().into();
+                let mut not_tried = self.not_tried.iter();
+                let is_on_trial = not_tried.any(|it| Arc::ptr_eq(it, &not_run.policy));
+                let enforcement = match self.has_mode_audit || is_on_trial {
+                    true => Enforcement::Audit,
+                    false => Enforcement::Enforce,
+                };
+                record.enforcement = enforcement.as_str().into();
                 record.message = "the policy does not run".to_owned();
-                add(record.excused_by(&not_run.exception.exception.name));
+                add(record.excused_by(&not_run.exception.exception.full_name()));
             }
         }
     }

@@ -1,13 +1,15 @@
 //! What the program says where nobody listens, and what it says to nobody.
 
+use std::fs;
 use std::time::Duration;
 
 use hyper::Method;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::client::ask;
 use crate::support::eventually;
-use crate::support::process::{Launch, Process};
+use crate::support::process::{Launch, Process, respond};
 use crate::{creation, denial};
 
 const NAMED: &str = "// ---
@@ -15,6 +17,15 @@ const NAMED: &str = "// ---
 // ---
 // @require it is not called legacy
 object == null || object.metadata.name != 'legacy'
+";
+
+const CHANGE: &str = "// ---
+// mutate: true
+// ACTION
+// match: {resources: [apps/v1/deployments]}
+// ---
+// @patch
+[JSONPatch{op: 'add', path: '/metadata/labels', value: {'a': 'b'}}]
 ";
 
 fn exception(policies: &str, condition: &str) -> String {
@@ -81,4 +92,48 @@ async fn an_exception_that_fails_is_named_once_and_nothing_of_the_object_is() {
     let said = log.matches("an exception failed").count();
     assert_eq!(said, 1, "{log}");
     server.stop().await;
+}
+
+fn records(server: &Process) -> Vec<Value> {
+    let path = server.folder().join("decisions.jsonl");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let whole = text.split_inclusive('\n').filter(|it| it.ends_with('\n'));
+    whole.map(|it| serde_json::from_str(it).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_excused_is_logged_under_its_whole_name_and_as_what_it_was() {
+    for (mode, action, enforcement) in [
+        ("enforce", "", "enforce"),
+        ("enforce", "action: audit", "audit"),
+        ("audit", "", "audit"),
+    ] {
+        let change = CHANGE.replace("ACTION", action);
+        let server = Launch::new()
+            .policies(&[
+                ("named.cel", NAMED),
+                ("change.cel", &change),
+                ("e.yaml", &exception("[named, change]", "")),
+            ])
+            .args(["--mode", mode, "--decision-log", "decisions.jsonl"])
+            .start()
+            .await;
+        let mut client = server.client().await;
+        for path in ["/mutate", "/validate"] {
+            let response = respond(&mut client, path, &creation("legacy")).await;
+            assert_eq!(response["allowed"], true, "{response}");
+        }
+        let records = eventually("both are logged", || async {
+            let records = records(&server);
+            (records.len() >= 2).then_some(records)
+        })
+        .await;
+        let change = records.iter().find(|it| it["policy"] == "change").unwrap();
+        assert_eq!(change["enforcement"], enforcement, "{mode} {action}");
+        for record in records {
+            assert_eq!(record["exception"], "shop/known", "{record}");
+            assert_eq!(record["wouldBe"], "allow", "{record}");
+        }
+        server.stop().await;
+    }
 }

@@ -74,7 +74,8 @@ pub struct Record {
     pub cost: u64,
     /// How long that took.
     pub duration_seconds: f64,
-    /// The PolicyException that excuses the request from the policy; it is allowed for that.
+    /// The PolicyException that excuses the request from the policy, which is allowed for that: its name, or
+    /// `namespace/name` for one that excuses objects of its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exception: Option<String>,
     /// Whether nothing was to be stored.
