@@ -260,10 +260,8 @@ pub fn warnings(verdict: &Verdict, mode: Mode) -> Vec<String> {
         }
         let is_trial = decision.is_told_as_trial() || (decision.is_denial() && mode.is_audit());
         if (is_trial && mode.warns()) || (is_warned && is_mutating) {
-            warnings.push(format!(
-                "[audit] would be denied: {}",
-                decision.upstream_message()
-            ));
+            let told = decision.upstream_wording(&verdict.secrecy.message(decision));
+            warnings.push(format!("[audit] would be denied: {told}"));
         }
     }
     warnings

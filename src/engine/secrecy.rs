@@ -1,10 +1,12 @@
 //! What may be kept of a decision: the one place that keeps values of Secrets out of records.
 //!
 //! Whoever asks is told everything, as upstream tells it: the denial and the warnings are the policy's
-//! words about an object that the caller has sent. What is recorded is read by others: the decision log,
-//! reports, Events, the annotations `validation_failure`, `excused`, `patch` and `refusal`. There, about
-//! Secrets, of policies that read Secrets and of those whose parameters are Secrets, a text that was
-//! computed is replaced by what the policy's own text says: an expression may have put a value into it.
+//! words about an object that the caller has sent. A warning that something would be denied holds what is
+//! recorded, so that trying a policy out shows no values to anybody. What is recorded is
+//! read by others: the decision log, reports, Events, the annotations `validation_failure`, `excused`,
+//! `patch` and `refusal`. There, about Secrets, of policies that read Secrets and of those whose parameters
+//! are Secrets, a text that was computed is replaced by what the policy's own text says: an expression may
+//! have put a value into it.
 //!
 //! DIVERGES: upstream's `validation_failure` holds the computed message (apiserver
 //! `plugin/policy/validating/dispatcher.go`, `publishValidationFailureAnnotation`). The annotations that a
