@@ -402,6 +402,7 @@ async fn serve(config: &Config, log: &Log) -> anyhow::Result<Exit> {
     let admission = tokio::task::block_in_place(|| policies(config, given));
     let admission = Arc::new(admission);
     let following = followed.map(|it| tokio::spawn(exceptions::follow(Arc::clone(&admission), it)));
+    let watching = tokio::spawn(exceptions::watch(Arc::clone(&admission)));
     registry.register_collector(Box::new(Exposed::of(&admission)));
     registry.register_collector(Box::new({
         let policies = Arc::clone(&admission);
@@ -453,8 +454,8 @@ async fn serve(config: &Config, log: &Log) -> anyhow::Result<Exit> {
         _ => io::stdout().write_all(welcome.text().as_bytes()),
     };
     let ended = server.run(signals).await;
-    if let Some(following) = following {
-        following.abort();
+    for task in following.into_iter().chain([watching]) {
+        task.abort();
     }
     reports.close().await;
     Ok(match ended {

@@ -34,6 +34,7 @@ use crate::cluster::followed::Followed;
 use crate::cluster::lease::{Note, Standing};
 use crate::engine::cluster::ClusterView;
 use crate::manifest::Key;
+use crate::policy::exceptions::review;
 use crate::policy::model::PolicyScope;
 use crate::schema::Schemas;
 use crate::telemetry::metrics::Metrics;
@@ -213,6 +214,7 @@ impl Auditor {
         let may_write = || Tenure::is_held(run.tenure);
         let stopped = || Ok("another replica goes on with the scan".to_owned());
         let units = scan::units(run.scan.plan, &[]);
+        let is_resumed = position.has_begun();
         let mut tally = Tally::default();
         let mut keeper = None;
         if let Some(api) = run.api {
@@ -225,7 +227,7 @@ impl Auditor {
                 now: now(),
             };
             let failed = |problem: WriteError| problem.to_string();
-            if position.has_begun() {
+            if is_resumed {
                 tracing::info!(objects = position.objects, "a scan is gone on with");
                 let done = units.iter().filter(|it| position.is_past(**it)).copied();
                 let add =
@@ -260,32 +262,51 @@ impl Auditor {
         note(run.tenure, None);
         let ended = now();
         let elapsed = u64::try_from(ended.saturating_sub(position.begun)).unwrap_or_default();
-        let figures = ScanFigures {
+        let mut figures = ScanFigures {
             objects: position.objects,
             elapsed: Duration::from_secs(elapsed),
             ended,
             is_whole: position.is_whole,
         };
-        self.metrics.scanned(figures, tally.counts());
         let mut said = format!(
             "{} objects scanned, {} findings in {elapsed} s",
             position.objects,
             tally.all(),
         );
         said.push_str(&problems.words());
-        let Some(keeper) = keeper else {
-            said.push_str(&self.missing(run.discovery));
-            return Ok(said);
-        };
-        match keeper.finish(&units, run.discovery).await {
-            Ok(written) => said.push_str(&format!(
-                "; {} reports written, {} as they were, {} removed",
-                written.written, written.unchanged, written.removed
-            )),
-            Err(WriteError::Stopped) => return stopped(),
-            Err(problem) => return Err(problem.to_string()),
+        match keeper {
+            None => said.push_str(&self.missing(run.discovery)),
+            Some(keeper) => match keeper.finish(&units, run.discovery).await {
+                Ok(written) => said.push_str(&format!(
+                    "; {} reports written, {} as they were, {} removed",
+                    written.written, written.unchanged, written.removed
+                )),
+                Err(WriteError::Stopped) => return stopped(),
+                Err(problem) => {
+                    figures.is_whole = false;
+                    said.push_str(&format!("; not all reports were written: {problem}"));
+                }
+            },
+        }
+        self.metrics.scanned(figures, tally.counts());
+        if figures.is_whole && !is_resumed {
+            self.tell_unneeded(run.scan);
         }
         Ok(said)
+    }
+
+    /// Says which exceptions neither an object of a whole scan needs nor a request has needed.
+    fn tell_unneeded(&self, scan: &Scan<'_>) {
+        let Some(now) = exceptions::now() else {
+            return;
+        };
+        let mut used = scan.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.extend(self.policies.uses().names());
+        let policies = scan.set.policies().iter().map(|it| &*it.policy.name);
+        let is_judged = |name: &&str| !scan.plan.left_out.iter().any(|it| it.policy == *name);
+        let run = policies.filter(is_judged).collect();
+        let unused = review::unused(scan.set, now, &run, &used);
+        self.policies.take_unneeded(unused);
     }
 
     /// Says why there are no reports, if there should be.

@@ -1,7 +1,9 @@
 //! Exceptions while the server runs: what time it is, how often each was used, what became of each.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
@@ -28,6 +30,9 @@ const MOST_PAIRS: usize = 1000;
 
 /// What others are counted as.
 const OTHERS: &str = "(others)";
+
+/// How often it is looked which exceptions have ended meanwhile.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// How often exceptions were used, by policy and full name.
 #[derive(Debug, Default)]
@@ -71,6 +76,15 @@ impl Uses {
         its_own.map(|(_, count)| count).sum()
     }
 
+    /// Returns the full names of those that were used.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let counts = self.lock();
+        counts
+            .keys()
+            .map(|(_, exception)| exception.clone())
+            .collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, FxHashMap<(String, String), u64>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,7 +98,22 @@ pub(super) fn findings(set: &PolicySet) -> Vec<Diagnostic> {
         findings = review::expiring(set.exceptions(), Calendar { now, notice_days });
     }
     findings.extend(review::unknown_policies(set.exceptions(), set.policies()));
+    findings.extend(review::too_wide(set.exceptions()));
     findings
+}
+
+/// Says in the log what is wrong with exceptions by then and was not before: that one has ended, or soon
+/// will; for good.
+pub async fn watch(policies: Arc<Policies>) {
+    let mut known = policies.wrong_exceptions();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = policies.wrong_exceptions();
+        for finding in now.difference(&known) {
+            tracing::warn!("{finding}");
+        }
+        known = now;
+    }
 }
 
 /// Describes the exceptions of a set; `kept` are those that stay as they were.

@@ -1,9 +1,9 @@
 //! The policies the server applies, and the answers they give: one immutable set, swapped whole.
 
+mod decide;
 mod refusal;
 pub mod report;
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,25 +14,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 use tokio::sync::watch as channel;
 
-use crate::admission::resources::Resources;
-use crate::admission::response::{AdmissionResponse, Outcome};
-use crate::admission::review::{self, AdmissionRequest};
-use crate::cel::eval::IsExpired;
-use crate::cel::value::access::Authorize;
 use crate::cel::version::KubernetesVersion;
 use crate::cluster::Cluster;
-use crate::cluster::definitions::Definitions;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::{self as of_cluster, ClusterExceptions};
 use crate::cluster::followed::{Followed, Size};
-use crate::cluster::inquiry::{Inquiry, Missed};
-use crate::cluster::view::Lack;
+use crate::cluster::inquiry::Inquiry;
 use crate::diagnostics::{Diagnostic, Format, Style, render};
-use crate::engine::cluster::{ClusterView, Objects};
-use crate::engine::mutating::{self, Defaults, Mutating};
-use crate::engine::respond::{Mode, respond, respond_mutated};
-use crate::engine::verdict::Verdict;
-use crate::engine::{Options, Select, trial};
+use crate::engine::respond::Mode;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::review::NOTICE_DAYS;
 use crate::policy::exceptions::{self as excuses, settle_reach};
@@ -40,18 +29,13 @@ use crate::policy::model::{Binding, FailurePolicy, ParamKind, PolicyKind, Policy
 use crate::policy::overrides::Overrides;
 use crate::policy::reads::Reads;
 use crate::policy::set::PolicySet;
-use crate::schema::Schemas;
 use crate::serve::exceptions::{self, Uses};
 use crate::serve::registration::Demand;
 use crate::sources::{self, Texts};
 use crate::telemetry::checks::{Checks, Table};
 use crate::telemetry::decisions::DecisionLog;
 use crate::telemetry::logs::seldom::Seldom;
-use crate::telemetry::recorder::Recorder;
-use crate::telemetry::traces::Trace;
-use crate::webhook::admission::{Admission, Attempt, Check, Endpoint, Phase, Undecided};
-use crate::webhook::permits;
-use refusal::{is_custom, is_out_of_reach, malformed, unknown, unusable};
+use crate::webhook::admission::{Admission, Attempt, Check, Endpoint, Undecided};
 use report::{Report, Written};
 
 /// Reads the texts of the policies.
@@ -77,6 +61,8 @@ pub struct Policies {
     /// Counts how often policies were loaded.
     revision: channel::Sender<u64>,
     uses: Uses,
+    /// Exceptions that the last scan of everything did not need.
+    unneeded: ArcSwap<Vec<Diagnostic>>,
     /// When it was logged that policies disagree.
     unsettled: Seldom,
     /// Exceptions of the cluster, which are among what is loaded.
@@ -96,17 +82,6 @@ pub struct Records {
     pub checks: Checks,
     /// The decision log.
     pub log: Option<Arc<DecisionLog>>,
-}
-
-/// What is known besides the policies.
-#[derive(Clone, Copy)]
-struct Known<'k> {
-    cluster: &'k dyn ClusterView,
-    authorizer: Option<&'k dyn Authorize>,
-    /// The custom kinds; none are known without a cluster.
-    definitions: Option<&'k Definitions>,
-    /// Fails where something was asked for that is not known.
-    lack: &'k dyn Fn() -> Result<(), Undecided>,
 }
 
 /// What was loaded at one time.
@@ -163,6 +138,7 @@ impl Policies {
             revision: channel::Sender::new(0),
             records: Records::default(),
             uses: Uses::default(),
+            unneeded: ArcSwap::default(),
             unsettled: Seldom::default(),
             of_cluster: None,
             reloading: Mutex::default(),
@@ -245,7 +221,7 @@ impl Policies {
             faulty.contains(source) || is_unread(source)
         });
         problems.extend(built.diagnostics);
-        problems.extend(exceptions::findings(&built.set));
+        let about_exceptions = exceptions::findings(&built.set);
         let was_whole = previous.was_whole || texts.unread.is_empty();
         let written = Written {
             sources: texts.sources,
@@ -254,7 +230,10 @@ impl Policies {
         };
         let loaded = Loaded {
             followed: self.follow(&built.set, previous.followed.as_ref()),
-            report: Arc::new(Report::of(written, &built.set, &problems)),
+            report: {
+                let all = [&*problems, &about_exceptions].concat();
+                Arc::new(Report::of(written, &built.set, &all))
+            },
             table: self.table(&built.set),
             set: built.set,
             kept: built.kept,
@@ -263,6 +242,7 @@ impl Policies {
             was_whole,
         };
         self.loaded.store(Arc::new(loaded));
+        self.unneeded.store(Arc::default());
         self.revision.send_modify(|revision| *revision += 1);
     }
 
@@ -319,151 +299,35 @@ impl Policies {
         followed.map(Followed::sizes).unwrap_or_default()
     }
 
-    /// Decides a review by what is known, or notes what is to be learnt before.
-    fn attempt(
-        &self,
-        endpoint: Endpoint,
-        body: &[u8],
-        attempt: Attempt<'_, Inquiry>,
-    ) -> Result<Vec<u8>, Undecided> {
-        let Attempt {
-            deadline,
-            mut trace,
-            inquiry,
-        } = attempt;
-        let request = review::parse(body).map_err(|error| malformed(&error))?;
-        if let Some(trace) = &mut trace {
-            trace.about(&request);
-        }
-        if is_out_of_reach(&request) {
-            return Ok(AdmissionResponse::allowed(&request.uid).to_json());
-        }
-        let loaded = self.loaded.load();
-        let asked = (endpoint, &request);
-        let Some((cluster, followed)) = self.cluster.as_ref().zip(loaded.followed.as_ref()) else {
-            let known = Known {
-                cluster: &Objects::default(),
-                authorizer: None,
-                definitions: None,
-                lack: &|| Ok(()),
-            };
-            return self.decide(&loaded, asked, deadline, (known, trace));
-        };
-        let definitions = cluster.definitions();
-        if definitions.is_none() && is_custom(&request) {
-            return Err(unknown(Lack::Unknown).into());
-        }
-        let (view, asker) = cluster.view(followed, inquiry, &request);
-        let lack = || match view.lacks() {
-            Some(lack) => Err(unknown(lack).into()),
-            None if view.is_missing() || asker.has_questions() => Err(Undecided::Open),
-            None => Ok(()),
-        };
-        let known = Known {
-            cluster: &view,
-            authorizer: Some(&asker),
-            definitions: definitions.as_deref(),
-            lack: &lack,
-        };
-        let outcome = self.decide(&loaded, asked, deadline, (known, trace));
-        let missed = Missed::of(view, asker);
-        if outcome == Err(Undecided::Open) {
-            missed.note(inquiry);
-        }
-        outcome
-    }
-
-    /// Decides a request by what is known of the cluster. What was decided without what is not known may
-    /// be wrong either way: it is not answered, counted or logged.
-    fn decide(
-        &self,
-        loaded: &Loaded,
-        (endpoint, request): (Endpoint, &AdmissionRequest<'_>),
-        deadline: Instant,
-        (known, mut trace): (Known<'_>, Option<&mut Trace>),
-    ) -> Result<Vec<u8>, Undecided> {
-        let deadline = Deadline::new(deadline);
-        let resources = match known.definitions {
-            Some(definitions) => definitions.resources(),
-            None => Resources::built_in(),
-        };
-        let options = Options {
-            cluster: known.cluster,
-            resources,
-            authorizer: known.authorizer,
-            is_expired: Some(&deadline),
-            select: Select::Only(endpoint.failure_policy),
-            now: of_cluster::now(),
-        };
-        let mut recorder = Recorder {
-            table: &loaded.table,
-            log: self.records.log.as_deref(),
-            trace: trace.as_deref_mut(),
-            request,
-            has_mode_audit: self.mode.is_audit(),
-            since: None,
-            found: Vec::new(),
-            passed: Vec::new(),
-            not_tried: Vec::new(),
-        };
-        let schemas = || match known.definitions {
-            Some(definitions) => definitions.schemas(),
-            None => Schemas::built_in_shared(),
-        };
-        // Objects come with their defaults, and what a policy sees of those before it has them, too.
-        let how = Mutating {
-            schemas: &schemas,
-            defaults: Defaults::Applied,
-        };
-        if endpoint.phase == Phase::Mutate {
-            let mutated =
-                mutating::mutate_observed(&loaded.set, request, options, how, &mut recorder);
-            (known.lack)()?;
-            let mutated = mutated.map_err(|error| unusable(&error))?;
-            recorder.finish(&mutated.verdict.excused);
-            self.uses.count(&mutated.verdict);
-            self.announce(request, &mutated.verdict, mutated.refusal.as_ref());
-            if !mutated.unsettled.is_empty()
-                && let Some(more) = self.unsettled.is_due("", Instant::now())
-            {
-                let paths: Vec<&str> = mutated.unsettled.iter().map(|it| &*it.path).collect();
-                tracing::warn!(
-                    ?paths,
-                    more,
-                    "mutated once more, the object would change again"
-                );
-            }
-            let response = respond_mutated(&request.uid, &mutated, self.mode);
-            return Ok(told(trace, &response));
-        }
-        let how = (self.mode, how);
-        let verdict = trial::validate(&loaded.set, request, options, how, &mut recorder);
-        (known.lack)()?;
-        let verdict = verdict.map_err(|error| unusable(&error))?;
-        recorder.finish(&verdict.excused);
-        if verdict.matched == 0 {
-            return Ok(told(trace, &AdmissionResponse::allowed(&request.uid)));
-        }
-        self.uses.count(&verdict);
-        self.announce(request, &verdict, None);
-        Ok(told(trace, &respond(&request.uid, &verdict, self.mode)))
-    }
-
-    /// Tells the owner of what is denied, whichever phase denies it.
-    fn announce(
-        &self,
-        request: &AdmissionRequest<'_>,
-        verdict: &Verdict,
-        refusal: Option<&mutating::Refusal>,
-    ) {
-        if let (Some(events), false) = (&self.events, self.mode.is_audit()) {
-            events.denied(request, verdict, refusal);
-        }
-    }
-
     /// Shows what is wrong with the policies as they are written; empty if nothing is.
     pub fn problems(&self) -> String {
-        render(&self.loaded.load().problems, Format::Human, Style::Plain)
+        render(&self.all_problems(), Format::Human, Style::Plain)
+    }
+
+    /// Returns what is wrong by now: with what is written, and with exceptions, some of which end while
+    /// nothing is written.
+    fn all_problems(&self) -> Vec<Diagnostic> {
+        let loaded = self.loaded.load();
+        let mut problems = loaded.problems.clone();
+        problems.extend(exceptions::findings(&loaded.set));
+        problems.extend(self.unneeded.load().iter().cloned());
+        problems
+    }
+
+    /// Returns what is wrong with exceptions by now, in words.
+    pub(super) fn wrong_exceptions(&self) -> BTreeSet<String> {
+        let found = exceptions::findings(&self.loaded.load().set);
+        found.into_iter().map(|it| it.message).collect()
+    }
+
+    /// Takes what a scan of everything has found not to be needed, and says what is new of it.
+    pub(super) fn take_unneeded(&self, found: Vec<Diagnostic>) {
+        let before = self.unneeded.swap(Arc::new(found));
+        for finding in self.unneeded.load().iter() {
+            if !before.iter().any(|it| it.message == finding.message) {
+                tracing::warn!("{} by any object of the cluster", finding.message);
+            }
+        }
     }
 
     /// Names what is wrong with the policies as they are written, each with its place, in one line;
@@ -686,35 +550,6 @@ fn listed(items: &[String], separator: &str) -> String {
     text
 }
 
-/// A point in time after which nobody waits for the answer.
-#[derive(Debug)]
-struct Deadline {
-    at: Instant,
-    /// When others have waited long enough for the thread this runs on.
-    overdue: Instant,
-    handed_over: Cell<bool>,
-}
-
-impl Deadline {
-    fn new(at: Instant) -> Self {
-        Deadline {
-            at,
-            overdue: Instant::now() + permits::OVERDUE,
-            handed_over: Cell::new(false),
-        }
-    }
-}
-
-impl IsExpired for Deadline {
-    fn is_expired(&self) -> bool {
-        let now = Instant::now();
-        if now >= self.overdue && !self.handed_over.replace(true) {
-            permits::hand_over();
-        }
-        now >= self.at
-    }
-}
-
 impl Admission for Policies {
     type Inquiry = Inquiry;
 
@@ -735,7 +570,7 @@ impl Admission for Policies {
 
     fn policies(&self) -> Value {
         let loaded = self.loaded.load();
-        let problems = render(&loaded.problems, Format::Json, Style::Plain);
+        let problems = render(&self.all_problems(), Format::Json, Style::Plain);
         json!({
             "mode": if self.mode.is_audit() { "audit" } else { "enforce" },
             "policies": loaded.describe_all(),
@@ -759,14 +594,6 @@ impl Admission for Policies {
         checks.extend(exceptions.map(|it| Check::new("exceptions", it.state())));
         checks
     }
-}
-
-/// Returns the answer as it is sent, and says in the trace what it is.
-fn told(trace: Option<&mut Trace>, response: &AdmissionResponse<'_>) -> Vec<u8> {
-    if let Some(trace) = trace {
-        trace.decided(!matches!(response.outcome, Outcome::Denied(_)));
-    }
-    response.to_json()
 }
 
 /// The kinds of the cluster that policies about requests read; what others read need not be followed.

@@ -74,7 +74,7 @@ impl ScanMetrics {
         );
         registry.register_with_unit(
             "audit_last_timestamp",
-            "When the last scan ended, since the Unix epoch",
+            "When the last scan that saw everything ended, since the Unix epoch",
             Unit::Seconds,
             self.last.clone(),
         );
@@ -96,7 +96,9 @@ impl ScanMetrics {
         let objects = i64::try_from(figures.objects).unwrap_or(i64::MAX);
         self.objects.set(objects);
         self.duration.set(figures.elapsed.as_secs_f64());
-        self.last.set(figures.ended);
+        if figures.is_whole {
+            self.last.set(figures.ended);
+        }
         let reason = if figures.is_whole { "ok" } else { "partial" };
         self.scans.get_or_create(&ReasonLabel { reason }).inc();
     }

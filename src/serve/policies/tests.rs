@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::text::Source;
+use crate::webhook::admission::Phase;
 
 use std::convert::Infallible;
 

@@ -8,7 +8,7 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-/// So many pairs of a request and a policy are remembered: with 48 bytes each, ten megabytes.
+/// So many pairs of a request and a policy are remembered: with a hundred bytes each at most, twenty megabytes.
 const MOST_PAIRS: usize = 200_000;
 /// Bits of the filter: eight megabytes. Ten million marks, and one new request in twenty is taken for one
 /// that was forgotten.
