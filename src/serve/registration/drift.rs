@@ -76,7 +76,7 @@ pub fn removal(meant: &Value, kept: &Value) -> Value {
         "kind": meant["kind"],
         "metadata": {
             "name": configured_name(meant),
-            "resourceVersion": kept["metadata"]["resourceVersion"],
+            "resourceVersion": kept.pointer("/metadata/resourceVersion"),
         },
         "webhooks": if is_empty { &Value::Null } else { webhooks },
     })
@@ -85,6 +85,8 @@ pub fn removal(meant: &Value, kept: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    type Change<'c> = &'c dyn Fn(&mut Value);
 
     fn meant() -> Value {
         let condition = |name: &str| json!({"name": name, "expression": "true"});
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_was_added_changed_or_taken_away_is_named() {
-        let rows: [(&str, &dyn Fn(&mut Value), &str); 9] = [
+        let rows: [(&str, Change, &str); 9] = [
             ("nothing", &|_| {}, ""),
             (
                 "order",
