@@ -61,7 +61,7 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
     assert_eq!(
         of_kind(&objects, "ClusterRole")["rules"],
         json!([
-            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
             {
                 "apiGroups": ["apiextensions.k8s.io"],
                 "resources": ["customresourcedefinitions"],
