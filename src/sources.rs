@@ -81,6 +81,15 @@ impl std::fmt::Display for Carrier {
 ///
 /// Folders are walked for `.cel`, `.yaml`, `.yml` and `.json`; files of tests are passed over.
 pub fn texts(paths: &[PathBuf]) -> Texts {
+    let mut texts = texts_if_any(paths);
+    if texts.sources.is_empty() && texts.problems.is_empty() {
+        texts.problems.push(nothing_in(paths));
+    }
+    texts
+}
+
+/// Reads them as [`texts`] does, where there are others besides: that there are none is no mistake.
+pub fn texts_if_any(paths: &[PathBuf]) -> Texts {
     if paths.is_empty() {
         return Texts {
             sources: packs::sources(),
@@ -98,9 +107,6 @@ pub fn texts(paths: &[PathBuf]) -> Texts {
                 unread.push(path.clone());
             }
         }
-    }
-    if sources.is_empty() && problems.is_empty() {
-        problems.push(nothing_in(paths));
     }
     Texts {
         sources,

@@ -541,7 +541,10 @@ fn policies(config: &Config, given: Given) -> Policies {
     };
     let policies = Policies::load(
         Box::new(move || {
-            let mut texts = sources::texts(&paths);
+            let mut texts = match published {
+                Some(_) => sources::texts_if_any(&paths),
+                None => sources::texts(&paths),
+            };
             let exceptions = sources::exceptions(&excusing);
             texts.sources.extend(exceptions.sources);
             texts.problems.extend(exceptions.problems);
