@@ -35,9 +35,9 @@ const MINE: &str = "// ---
 // match: {resources: [v1/configmaps]}
 // ---
 
-// @require it is open, and the user may read Secrets
-namespaceObject.metadata.name != 'closed'
-  && authorizer.group('').resource('secrets').namespace(request.namespace).check('get').allowed()
+// @require the user may read Secrets, and it is open
+authorizer.group('').resource('secrets').namespace(request.namespace).check('get').allowed()
+  && namespaceObject.metadata.name != 'closed'
 ";
 
 /// What a scan finds.

@@ -111,10 +111,35 @@ impl ConstantSet {
     pub(in crate::cel) fn contains(&self, value: &Value<'_>) -> bool {
         match value {
             Value::String(text) => self.strings.contains(*text),
-            other => self
-                .others
-                .iter()
-                .any(|member| member.value().equals(other)),
+            other => self.others.iter().any(|member| member.is(other)),
+        }
+    }
+}
+
+impl Constant {
+    /// Says whether it is a value as members of constant lists are: of doubles only those that an integer
+    /// can be, and only for that one integer.
+    ///
+    /// Semantics: cel-go `interpreter/planner.go`, `maybeOptimizeSetMembership`, and
+    /// `common/types/overflow.go`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::float_cmp,
+        reason = "the ranges are looked at before, and only what is the same number counts"
+    )]
+    fn is(&self, value: &Value<'_>) -> bool {
+        const INT_END: f64 = 9_223_372_036_854_775_808.0;
+        const UINT_END: f64 = 18_446_744_073_709_551_616.0;
+        match (self, value) {
+            (Constant::Double(member), Value::Int(value)) => {
+                member.abs() < INT_END && member.trunc() == *member && *member as i64 == *value
+            }
+            (Constant::Double(member), Value::Uint(value)) => {
+                let is_uint = *member >= 0.0 && *member < UINT_END;
+                is_uint && member.trunc() == *member && *member as u64 == *value
+            }
+            _ => self.value().equals(value),
         }
     }
 }
