@@ -55,15 +55,20 @@ impl World {
 
     /// Runs helm as the administrator.
     pub(crate) async fn helm(&self, arguments: &[&str]) -> Said {
+        let said = self.try_helm(NAMESPACE, arguments).await;
+        assert!(said.is_success, "{arguments:?}: {}", said.err);
+        said
+    }
+
+    /// The same for a release of some namespace, which may fail.
+    async fn try_helm(&self, namespace: &str, arguments: &[&str]) -> Said {
         let kubeconfig = self.server.kubeconfig("admin");
         let mut all: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
         all.extend(["--kubeconfig".to_owned(), kubeconfig.display().to_string()]);
-        all.extend(["--namespace".to_owned(), NAMESPACE.to_owned()]);
-        let said = tokio::task::spawn_blocking(move || helm::helm(all))
+        all.extend(["--namespace".to_owned(), namespace.to_owned()]);
+        tokio::task::spawn_blocking(move || helm::helm(all))
             .await
-            .unwrap();
-        assert!(said.is_success, "{arguments:?}: {}", said.err);
-        said
+            .unwrap()
     }
 
     /// Returns a kubeconfig that leads here as the service account of the release.
@@ -231,6 +236,60 @@ async fn what_the_server_registers_lives_as_long_as_the_release() {
         matches!(&again, Err(kube::Error::Api(status)) if status.code == 403),
         "{again:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs helm and kube-apiserver; tests/chart/build, tests/kube-apiserver/build"]
+async fn a_release_may_be_called_as_it_likes_and_have_its_policies_elsewhere() {
+    let world = World::start().await;
+    for (release, namespace) in [("n", "on"), ("123", "null"), ("null", "123"), ("on", "1e3")] {
+        let install = ["install", release, "portcullis", "--create-namespace"];
+        // Which may be the namespace of the policies before it is there.
+        let set = format!("policies.namespace={namespace}");
+        let arguments = install.into_iter().chain(["--set-string", &set]);
+        let arguments: Vec<&str> = arguments.collect();
+        let said = world.try_helm(namespace, &arguments).await;
+        assert!(said.is_success, "{release} in {namespace}: {}", said.err);
+        let said = world.try_helm(namespace, &["uninstall", release]).await;
+        assert!(said.is_success, "{}", said.err);
+    }
+
+    // What is in the cluster alone is served, and that there is nothing else is no mistake.
+    let set = "policies.builtIn=false,policies.namespace=rules,policies.cluster=labelled";
+    let install = ["install", RELEASE, "portcullis", "--create-namespace"];
+    let install: Vec<&str> = install.into_iter().chain(["--set", set]).collect();
+    let said = world.try_helm(NAMESPACE, &install).await;
+    let words = "there is no namespace `rules`, in which the server is to be given a role";
+    assert!(said.err.contains(words), "{}", said.err);
+    make_namespace(&world.admin, "rules").await;
+    world.helm(&install).await;
+    let more = "policies.exceptionNamespaces={rules,team}";
+    let upgrade = ["upgrade", RELEASE, "portcullis", "--set"];
+    let upgrade: Vec<&str> = upgrade.into_iter().chain([more]).collect();
+    let said = world.try_helm(NAMESPACE, &upgrade).await;
+    let words = "there is no namespace `team`";
+    assert!(said.err.contains(words), "{}", said.err);
+    assert!(
+        said.err.contains("policies.exceptionNamespaces"),
+        "{}",
+        said.err
+    );
+    let folder = super::rendered::configuration(&objects("default", &["--set", set]));
+    let kubeconfig = world.as_the_program();
+    let program = Launch::in_folder(folder)
+        .args(["--config", "portcullis.yaml"])
+        .args(["--kubeconfig", kubeconfig.to_str().unwrap()])
+        .start()
+        .await;
+    eventually("the program is ready", || async {
+        let answer = ask(program.admin, Method::GET, "/readyz").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let policies = program.policies().await;
+    assert_eq!(policies["policies"], json!([]), "{policies}");
+    assert_eq!(policies["problems"], json!([]), "{policies}");
+    program.stop().await;
 }
 
 fn configuration(name: &str) -> Value {
@@ -402,6 +461,22 @@ async fn a_release_that_never_answers_locks_nobody_out() {
     assert!(roles(&client).get(role).await.is_ok());
     let refused = write(&client, &config_map("default"), Write::Tried).await;
     assert!(refused.is_err(), "it is still called");
+
+    // The way out: it is deleted, whatever is denied, and comes back when the release is upgraded.
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let deleted = configurations
+        .delete(CLUSTER_NAME, &DeleteParams::default())
+        .await;
+    deleted.unwrap();
+    eventually("nothing is denied", || async {
+        write(&client, &config_map("default"), Write::Tried)
+            .await
+            .ok()
+    })
+    .await;
+    let upgrade = ["upgrade"].into_iter().chain(chart);
+    world.helm(&upgrade.collect::<Vec<_>>()).await;
+    assert!(configurations.get(CLUSTER_NAME).await.is_ok());
 
     world.helm(&["uninstall", RELEASE]).await;
     eventually("the webhook is called no longer", || async {

@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use portcullis::certs::authority;
+use portcullis::serve::config::{Flags, resolve};
+use portcullis::text::Source;
 use portcullis::webhook::tls;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -125,7 +127,7 @@ fn what_is_rendered_is_as_recorded() {
 #[test]
 #[ignore = "needs helm; tests/chart/build"]
 fn what_cannot_be_meant_is_refused() {
-    let rows: [(&[&str], &str); 28] = [
+    let rows: [(&[&str], &str); 51] = [
         (&["audit.interval=often"], "/audit/interval"),
         (&["audit.interval=0h0m"], "/audit/interval"),
         (&["audit.reports=kyverno"], "/audit/reports"),
@@ -196,6 +198,62 @@ fn what_cannot_be_meant_is_refused() {
             "invalid propertyName 'readme'",
         ),
         (&["limits.bodys=1MiB"], "/limits"),
+        (&["limits.body=abc"], "/limits/body"),
+        (&["limits.cache=0"], "/limits/cache"),
+        (
+            &["limits.body=512MiB"],
+            "limits.body: one review may be larger",
+        ),
+        (
+            &["limits.bodies=8388608"],
+            "limits.body: one review may be larger",
+        ),
+        (&["limits.connections=ten"], "/limits/connections"),
+        (&["limits.streams=0"], "/limits/streams"),
+        (&["limits.idle=0s"], "/limits/idle"),
+        (&["limits.handshake=5"], "/limits/handshake"),
+        (&["limits.timeout=31s"], "/limits/timeout"),
+        (&["log.level=nonsense"], "/log/level"),
+        (&["log.level=info\\,portcullis=loud"], "/log/level"),
+        (&["audit.interval=0s"], "/audit/interval"),
+        (&["monitoring.interval=0s"], "/monitoring/interval"),
+        (&["traces.endpoint=http://a b"], "/traces/endpoint"),
+        (&["fullnameOverride=1a"], "/fullnameOverride"),
+        (&["image.repository=portcullis:1"], "/image/repository"),
+        (
+            &[r"podLabels.app\.kubernetes\.io/name=mine"],
+            "invalid propertyName 'app.kubernetes.io/name'",
+        ),
+        (&["podLabels.team=a b"], "/podLabels/team"),
+        (
+            &[r"monitoring.labels.helm\.sh/chart=mine"],
+            "invalid propertyName 'helm.sh/chart'",
+        ),
+        (
+            &["podAnnotations.checksum/configuration=1"],
+            "invalid propertyName 'checksum/configuration'",
+        ),
+        (
+            &[
+                "certificates.mode=certManager",
+                "certificates.certManager.renewBefore=2160h0m",
+            ],
+            "certificates.certManager.renewBefore: a certificate is renewed before it ends",
+        ),
+        (
+            &[
+                "certificates.mode=certManager",
+                "certificates.certManager.renewBefore=4m59s",
+            ],
+            "certificates.certManager.renewBefore: cert-manager takes five minutes",
+        ),
+        (
+            &[
+                "certificates.mode=certManager",
+                "certificates.certManager.duration=59m",
+            ],
+            "certificates.certManager.duration: cert-manager issues for an hour",
+        ),
         (
             &["policies.builtIn=false"],
             "there is nothing in files or configMaps",
@@ -226,6 +284,101 @@ fn what_cannot_be_meant_is_refused() {
         let said = try_template("default", &set);
         assert!(!said.is_success, "{values:?} was taken");
         assert!(said.err.contains(expected), "{values:?}: {}", said.err);
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn what_the_program_takes_is_not_refused() {
+    for set in [
+        "log.level=off",
+        r"log.level=info\,portcullis::serve=debug\,h2[stream{id=1}]=trace",
+        "limits.body=8388608,limits.bodies=64 MiB,limits.cache=1GiB",
+        "limits.timeout=1.5s,limits.idle=1h30m,limits.headers=500ms",
+        "limits.connections=2048,limits.streams=1,limits.concurrency=2",
+        "audit.interval=1h30m",
+        "traces.endpoint=https://[::1]:4318/v1/traces",
+        "image.repository=localhost:5000/team/portcullis",
+        "podLabels.team=a_b.c,podLabels.on=",
+    ] {
+        let rendered = objects("default", &["--set", set]);
+        let folder = configuration(&rendered);
+        let file = folder.path().join("portcullis.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        let source = Source::new(file.to_str().unwrap(), text);
+        let (_, findings) = resolve(&Flags::new(), [], Some(&source));
+        assert!(findings.is_empty(), "{set}: {findings:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm; tests/chart/build"]
+fn names_that_yaml_takes_for_something_else_are_names() {
+    let odd = ["n", "on", "null", "true", "123", "1e3", "0x1f"];
+    for (at, name) in odd.into_iter().enumerate() {
+        let other = odd[(at + 1) % odd.len()];
+        let sets = format!("policies.namespace={other},policies.exceptionNamespaces={{{name}}}");
+        let more = format!(
+            "serviceAccount.name={name},priorityClassName={name},policies.configMaps={{{name}}},\
+             certificates.certManager.issuerRef.name={name},podLabels.of={name}"
+        );
+        for values in VALUES {
+            let set = ["--set-string", &sets, "--set-string", &more];
+            let said = try_release((name, other), values, &set);
+            assert!(said.is_success, "{name} {values}: {}", said.err);
+            for object in super::documents(&said.out) {
+                let metadata = &object["metadata"];
+                assert!(metadata["name"].is_string(), "{name} {values}: {object}");
+                assert_ne!(
+                    metadata.get("namespace"),
+                    Some(&Value::Null),
+                    "{name} {values}: {object}"
+                );
+                let of_names = strings_of(&object, &NAMED);
+                assert!(!of_names.is_empty(), "{object}");
+                for value in of_names {
+                    assert!(value.is_string(), "{name} {values}: {value} in {object}");
+                }
+                let release = &metadata["labels"]["app.kubernetes.io/instance"];
+                assert_eq!(release, name, "{values}");
+                if object["kind"] == "Service" {
+                    let service = metadata["name"].as_str().unwrap();
+                    assert!(
+                        service.starts_with(|c: char| c.is_ascii_lowercase()),
+                        "a Service may not be called {service}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Keys whose values are names, or say whose something is.
+const NAMED: [&str; 9] = [
+    "name",
+    "namespace",
+    "secretName",
+    "serviceAccountName",
+    "priorityClassName",
+    "app.kubernetes.io/instance",
+    "commonName",
+    "of",
+    "caBundle",
+];
+
+/// The values of these keys wherever they are.
+fn strings_of<'v>(value: &'v Value, keys: &[&str]) -> Vec<&'v Value> {
+    match value {
+        Value::Object(entries) => {
+            let found = entries.iter().flat_map(|(key, value)| {
+                let below = strings_of(value, keys);
+                let own = keys.contains(&key.as_str()).then_some(value);
+                own.into_iter().chain(below)
+            });
+            found.collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|it| strings_of(it, keys)).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -365,6 +518,7 @@ pub(super) fn configuration(objects: &[Value]) -> TempDir {
             .path()
             .join("policies")
             .join(map["metadata"]["name"].as_str().unwrap());
+        fs::create_dir_all(&inside).unwrap();
         for (name, text) in map["data"].as_object().unwrap() {
             fs::write(inside.join(name), text.as_str().unwrap()).unwrap();
         }

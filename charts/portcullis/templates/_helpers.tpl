@@ -3,16 +3,19 @@
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
+{{- else if regexMatch "^[0-9]" .Release.Name -}}
+{{- /* A Service is called by its name, which starts with a letter. */ -}}
+{{- printf "%s-%s" .Chart.Name .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | replace "." "-" | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{/* What finds the pods; never changes. */}}
 {{- define "portcullis.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end -}}
 
 {{- define "portcullis.labels" -}}
@@ -78,10 +81,24 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/* Says whether the chart makes a ConfigMap for policies. If all are in the cluster it is empty: without any
+     path the built-in ones were in force. */}}
+{{- define "portcullis.makesPolicies" -}}
+{{- $given := .Values.policies -}}
+{{- if $given.files -}}
+true
+{{- else if not (or $given.builtIn $given.configMaps) -}}
+{{- if not (or $given.namespace (eq $given.cluster "labelled")) -}}
+{{- fail "policies: builtIn is false, and there is nothing in files or configMaps, no namespace with policies, and cluster is not labelled" -}}
+{{- end -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* ConfigMaps with policies: the chart's own and others. */}}
 {{- define "portcullis.policyConfigMaps" -}}
 {{- $names := .Values.policies.configMaps -}}
-{{- if .Values.policies.files -}}
+{{- if include "portcullis.makesPolicies" . -}}
 {{- $names = prepend $names (printf "%s-policies" (include "portcullis.fullname" .)) -}}
 {{- end -}}
 {{- toJson $names -}}
@@ -104,12 +121,10 @@ policies:
   {{- end }}
   {{- range $maps }}
   - /etc/portcullis/policies/{{ . }}
-  {{- else }}
-  {{- fail "policies: builtIn is false, and there is nothing in files or configMaps" }}
   {{- end }}
 {{- end }}
 {{- with .Values.policies.namespace }}
-policyNamespace: {{ . }}
+policyNamespace: {{ . | toYaml }}
 {{- end }}
 {{- with .Values.policies.exceptionNamespaces }}
 exceptionNamespaces: {{ toJson . }}
@@ -151,12 +166,32 @@ traces:
 log:
   {{- toYaml .Values.log | nindent 2 }}
 {{- with .Values.limits }}
+{{- if gt (include "portcullis.bytes" (.body | default "16MiB") | int64) (include "portcullis.bytes" (.bodies | default "256MiB") | int64) }}
+{{- fail "limits.body: one review may be larger than limits.bodies, all of them together" }}
+{{- end }}
 limits:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 shutdown:
   grace: {{ .Values.shutdown.graceSeconds }}s
   drain: {{ .Values.shutdown.drainSeconds }}s
+{{- end -}}
+
+{{/* The seconds of a duration such as 1h30m. */}}
+{{- define "portcullis.seconds" -}}
+{{- $total := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" . -1 -}}
+{{- $each := get (dict "h" 3600 "m" 60 "s" 1) (regexFind "[hms]" .) -}}
+{{- $total = add $total (mul $each (regexFind "[0-9]+" . | int64)) -}}
+{{- end -}}
+{{- $total -}}
+{{- end -}}
+
+{{/* The bytes of a size such as 16MiB. */}}
+{{- define "portcullis.bytes" -}}
+{{- $text := toJson . | trimAll `"` -}}
+{{- $unit := dict "K" 1024 "M" 1048576 "G" 1073741824 -}}
+{{- mul (regexFind "^[0-9]+" $text | int64) (get $unit (regexFind "[KMG]" $text) | default 1) -}}
 {{- end -}}
 
 {{/* What no webhook is ever called for, as the server itself registers them. The release's own roles are
