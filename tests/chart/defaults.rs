@@ -128,6 +128,34 @@ fn the_chart_and_the_program_have_one_version() {
 }
 
 #[test]
+fn every_document_installs_the_same_image_in_the_same_way() {
+    let read = |name: &str| fs::read_to_string(path(name)).unwrap();
+    let steps = |name: &str| {
+        let text = read(name);
+        let blocks = text.split("```").skip(1).step_by(2);
+        let mut found = blocks.filter(|it| it.contains("helm install"));
+        let found = found.next().unwrap().trim_start_matches("sh\n").to_owned();
+        assert!(!found.is_empty(), "{name}");
+        found
+    };
+    let told = steps("README.md");
+    assert_eq!(told, steps("charts/portcullis/README.md"));
+    // What is built is what the nodes are told to pull.
+    let repository = told.split_once("image.repository=").unwrap().1.trim();
+    let image = format!("{repository}:{}", env!("CARGO_PKG_VERSION"));
+    for step in ["docker build --tag", "docker push"] {
+        assert!(told.contains(&format!("{step} {image}")), "{told}");
+    }
+    let dockerfile = read("Dockerfile");
+    let step = format!("docker build --tag {image} .");
+    assert!(dockerfile.contains(&step), "{dockerfile}");
+    let chart = read("charts/portcullis/README.md");
+    for step in chart.lines().filter(|line| line.starts_with("helm ")) {
+        assert!(step.contains("--namespace portcullis-system"), "{step}");
+    }
+}
+
+#[test]
 fn the_image_is_built_by_a_compiler_that_is_new_enough() {
     let dockerfile = fs::read_to_string(path("Dockerfile")).unwrap();
     let tag = dockerfile.split_once("FROM rust:").unwrap().1;
