@@ -1,12 +1,14 @@
 //! `portcullis certs`: looks at certificates and issues them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
+use rustls::pki_types::DnsName;
 
 use super::Exit;
 use crate::certs::authority::{CA_CERTIFICATE_FILE, write_atomically};
@@ -15,9 +17,9 @@ use crate::certs::issue::{Issued, issue};
 use crate::certs::rotation::Contents;
 use crate::certs::{CERTIFICATE_FILE, KEY_FILE};
 use crate::cluster::ObjectName;
-use crate::cluster::connect::{client, described};
-use crate::serve::config::DEVELOPMENT_CERTS;
-use crate::webhook::{duration, tls};
+use crate::cluster::connect::{client, described, with_causes};
+use crate::serve::config::{self, DEVELOPMENT_CERTS};
+use crate::webhook::tls;
 
 /// How long the API server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +64,7 @@ struct InspectArgs {
 #[derive(Debug, clap::Args)]
 struct IssueArgs {
     /// A name or address that API servers call; may be repeated
-    #[arg(long, value_name = "NAME", required = true)]
+    #[arg(long, value_name = "NAME", required = true, value_parser = host)]
     dns: Vec<String>,
 
     /// The folder to write to; what is there is left alone
@@ -70,12 +72,18 @@ struct IssueArgs {
     dir: PathBuf,
 
     /// How long it lives
-    #[arg(long, value_name = "DURATION", default_value = "2160h", value_parser = lifetime)]
+    #[arg(long, value_name = "DURATION", default_value = "2160h", value_parser = config::lifetime)]
     lifetime: Duration,
 }
 
-fn lifetime(text: &str) -> Result<Duration, String> {
-    duration::parse(text).map_err(|problem| problem.to_string())
+/// Reads what a certificate can be for: what clients find no certificate for is refused.
+fn host(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_name = DnsName::try_from(name).is_ok() && !name.ends_with('.');
+    match is_name || text.parse::<IpAddr>().is_ok() {
+        true => Ok(text.to_owned()),
+        false => Err("it is no name of a host and no address".to_owned()),
+    }
 }
 
 /// Looks or issues.
@@ -94,7 +102,7 @@ fn look(args: &InspectArgs) -> anyhow::Result<Exit> {
         Some(name) => match of_secret(name, args.kubeconfig.as_deref()) {
             Ok(contents) => (contents, PathBuf::from(name.to_string())),
             Err(problem) => {
-                super::note(&format!("error: {problem:#}"));
+                super::note(&format!("error: {}", with_causes(problem.as_ref())));
                 return Ok(Exit::Service);
             }
         },

@@ -78,7 +78,10 @@ pub fn run(args: &Args) -> Exit {
     let started = Instant::now();
     let defined = match args.kubeconfig.as_deref().map(definitions) {
         Some(Err((exit, problem))) => {
-            note(&format!("error: {problem:#}"));
+            note(&format!(
+                "error: {}",
+                connect::with_causes(problem.as_ref())
+            ));
             return exit;
         }
         Some(Ok(defined)) => defined,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -361,8 +362,17 @@ fn authorities(path: &Path) -> anyhow::Result<String> {
         "`{name}` holds a private key; give the certificates alone"
     );
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    match read {
-        Ok(certificates) if !certificates.is_empty() => Ok(text),
-        _ => anyhow::bail!("`{name}` holds no certificate in PEM form"),
+    let certificates = read.unwrap_or_default();
+    anyhow::ensure!(
+        !certificates.is_empty(),
+        "`{name}` holds no certificate in PEM form"
+    );
+    for (place, certificate) in certificates.into_iter().enumerate() {
+        // As a client takes them that is to trust them.
+        if let Err(problem) = RootCertStore::empty().add(certificate) {
+            let place = place + 1;
+            anyhow::bail!("certificate {place} in `{name}` cannot be trusted: {problem}");
+        }
     }
+    Ok(text)
 }

@@ -149,6 +149,14 @@ pub fn name(text: &str) -> Result<String, String> {
     keys::name(text)
 }
 
+/// Reads how long a certificate lives.
+///
+/// # Errors
+/// It is no duration, or too short or too long for one.
+pub fn lifetime(text: &str) -> Result<Duration, String> {
+    keys::lifetime(text)
+}
+
 /// Reads a mode.
 ///
 /// # Errors

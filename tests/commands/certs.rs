@@ -70,3 +70,74 @@ fn what_clients_refuse_is_said() {
         output.err
     );
 }
+
+#[test]
+fn what_no_client_could_trust_is_not_issued() {
+    let folder = Folder::with(&[]);
+    let run = |name: &str, lifetime: &str| {
+        folder.run(&format!(
+            "certs issue --dns={name} --dir c --lifetime {lifetime}"
+        ))
+    };
+    for name in [
+        "",
+        "exa,mple",
+        "a..b",
+        "a.",
+        "-a",
+        "*",
+        "a.*.b",
+        "10.0.0.300",
+    ] {
+        let output = run(name, "24h");
+        assert_eq!(output.code, Some(2), "{name}: {}", output.err);
+        assert!(
+            output.err.contains("no name of a host and no address")
+                || output.err.contains("a value is required for '--dns"),
+            "{name}: {}",
+            output.err
+        );
+    }
+    for (lifetime, words) in [
+        ("0s", "must be above zero"),
+        ("9s", "not between 10s and ten years"),
+        ("87601h", "not between 10s and ten years"),
+        ("2562047h", "not between 10s and ten years"),
+        ("often", "cannot be used"),
+    ] {
+        let output = run("localhost", lifetime);
+        assert_eq!(output.code, Some(2), "{lifetime}: {}", output.err);
+        assert!(output.err.contains(words), "{lifetime}: {}", output.err);
+    }
+    assert!(!folder.path().join("c").exists(), "nothing is written");
+    for name in ["*.policy.svc", "::1", "Portcullis.policy.svc"] {
+        let directory = name.replace(['*', ':'], "x");
+        let line = format!("certs issue --dns {name} --dir {directory}");
+        assert_eq!(folder.run(&line).code, Some(0), "{name}");
+        let output = folder.run(&format!("certs inspect {directory}"));
+        assert!(output.out.contains(name), "{name}: {}", output.out);
+    }
+}
+
+#[test]
+fn the_cause_of_a_kubeconfig_that_cannot_be_used_is_said_once() {
+    let kubeconfig = "apiVersion: v1
+kind: Config
+clusters: [{name: a, cluster: {server: 'https://a', certificate-authority: /nowhere}}]
+users: [{name: a, user: {}}]
+contexts: [{name: a, context: {cluster: a, user: a}}]
+current-context: a
+";
+    let policy = super::REPLICAS;
+    let folder = Folder::with(&[("kubeconfig", kubeconfig), ("p/replicas.cel", policy)]);
+    for line in [
+        "certs inspect --secret a/b --kubeconfig kubeconfig",
+        "lint p --kubeconfig kubeconfig",
+        "audit --policies p --kubeconfig kubeconfig",
+    ] {
+        let output = folder.run(line);
+        assert_ne!(output.code, Some(0), "{line}");
+        let causes = output.err.matches("No such file").count();
+        assert_eq!(causes, 1, "{line}: {}", output.err);
+    }
+}

@@ -486,9 +486,52 @@ fn namespaces_and_the_timeout_are_those_of_the_configuration() {
 }
 
 #[test]
+fn what_a_policy_names_by_its_resource_is_no_guess() {
+    let folder = Folder::with(&[("p/reads.cel", READS)]);
+    let (objects, said) = printed(&folder, "manifests --service policy/portcullis --audit");
+    let role = of_kind(&objects, "ClusterRole").to_string();
+    assert!(role.contains("ciliumclusterwidenetworkpolicies"), "{role}");
+    assert!(!said.contains("is a guess"), "{said}");
+
+    // A kind whose plural no rule says would be made otherwise than it is called.
+    let limits = READS.replace("v1/pods,", "v1/pods, example.org/v1/limits,");
+    let folder = Folder::with(&[("p/reads.cel", &limits)]);
+    let line = "manifests --policies p --service policy/portcullis";
+    let (_, said) = printed(&folder, line);
+    assert!(!said.contains("is a guess"), "{said}");
+    let plural = READS.replace("v1/pods,", "v1/pods, example.org/v1/limit,");
+    let folder = Folder::with(&[("p/reads.cel", &plural)]);
+    let (objects, _) = printed(&folder, line);
+    let role = of_kind(&objects, "ClusterRole").to_string();
+    assert!(role.contains(r#"["limit"]"#), "{role}");
+}
+
+#[test]
 fn what_cannot_be_used_is_refused() {
-    let folder = Folder::with(&[("p/replicas.cel", REPLICAS), ("empty", "")]);
+    let junk = "-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n";
+    let folder = Folder::with(&[
+        ("p/replicas.cel", REPLICAS),
+        ("empty", ""),
+        ("junk", junk),
+        ("twice.yaml", "exceptionNamespaces: [a, b, a]\n"),
+    ]);
     assert_eq!(folder.run("certs issue --dns a --dir c").code, Some(0));
+    for url in [
+        "https://x:99999",
+        "https://x:0",
+        "https://x:",
+        "https://x:8443:1",
+        "https://:8443",
+        "https://a..b",
+        "https://-a",
+        "https://[::1",
+        "https://[1]:8443",
+    ] {
+        let output = folder.run(&format!("manifests --policies p --namespace a --url {url}"));
+        assert_eq!(output.code, Some(2), "{url}: {}", output.err);
+        let words = format!("`{url}` is no `https://HOST:PORT`");
+        assert!(output.err.contains(&words), "{url}: {}", output.err);
+    }
     for (line, words) in [
         ("manifests --policies p", "--service"),
         ("manifests --policies p --service a", "no `NAMESPACE/NAME`"),
@@ -503,6 +546,18 @@ fn what_cannot_be_used_is_refused() {
         (
             "manifests --policies p --service a/b --ca empty",
             "holds no certificate",
+        ),
+        (
+            "manifests --policies p --service a/b --ca junk",
+            "certificate 1 in `junk` cannot be trusted",
+        ),
+        (
+            "manifests --policies p --service a/b --exception-namespaces x --exception-namespaces x",
+            "`x` is named twice",
+        ),
+        (
+            "manifests --policies p --service a/b --config twice.yaml",
+            "`a` is named twice",
         ),
         ("manifests --policies none --service a/b", "none"),
         (

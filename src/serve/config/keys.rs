@@ -1,5 +1,6 @@
 //! Every key of the configuration: how it is spelled in each layer, and what it sets.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -142,8 +143,13 @@ pub(super) static KEYS: [Key; 41] = [
         is_list: true,
         is_path: false,
         set: |config, values| {
-            let names: Result<_, _> = values.iter().map(|value| namespace(value)).collect();
-            config.exception_namespaces = names?;
+            let names: Result<Vec<_>, _> = values.iter().map(|value| namespace(value)).collect();
+            let names = names?;
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+                return Err(format!("`{twice}` is named twice"));
+            }
+            config.exception_namespaces = names;
             Ok(())
         },
     },
@@ -272,7 +278,7 @@ const SHORTEST_LIFETIME: Duration = Duration::from_secs(10);
 /// Ten years; certificates that API servers trust should not outlive who remembers them.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-fn lifetime(text: &str) -> Result<Duration, String> {
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = duration_above_zero(text)?;
     match (SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
         true => Ok(lifetime),

@@ -1,6 +1,6 @@
 //! Reads single values of the configuration; errors say what would be right.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::text::nearest;
@@ -85,11 +85,26 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     let refused = || format!("`{text}` is no `https://HOST:PORT`");
     let rest = text.strip_prefix("https://").ok_or_else(refused)?;
     let rest = rest.trim_end_matches('/');
-    // What Kubernetes refuses in a `url`: apiserver `pkg/util/webhook/validation.go`,
-    // `ValidateWebhookURL`; the path is ours.
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
-    match !rest.is_empty() && rest.chars().all(is_plain) {
+    // What Kubernetes refuses in a `url` (apiserver `pkg/util/webhook/validation.go`,
+    // `ValidateWebhookURL`; the path is ours), and what it only finds when it calls.
+    let (is_host, port) = match rest.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        Some((address, after)) => (address.parse::<Ipv6Addr>().is_ok(), after),
+        None => {
+            let (host, _) = rest.split_once(':').unwrap_or((rest, ""));
+            let port = rest.strip_prefix(host).unwrap_or_default();
+            (host.split('.').all(is_label), port)
+        }
+    };
+    let port = port.strip_prefix(':').or(port.is_empty().then_some("443"));
+    let port = port.and_then(|it| it.parse::<u16>().ok());
+    match is_host && port.is_some_and(|port| port > 0) {
         true => Ok(format!("https://{rest}")),
         false => Err(refused()),
     }
+}
+
+/// Says whether it may be a part of the name of a host, or of an address.
+fn is_label(text: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    !text.is_empty() && text.chars().all(is_inner) && text.trim_matches('-') == text
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::config::{Certificates, ClusterChoice, ClusterPolicies, Config, Mode};
 use super::{labels, with};
-use crate::admission::resources::Resources;
+use crate::admission::resources::{Provenance, Resources};
 use crate::audit;
 use crate::audit::report::Api;
 use crate::cluster::ObjectName;
@@ -18,6 +18,7 @@ use crate::policy::model::{ParamKind, PolicyScope};
 use crate::policy::set::PolicySet;
 use crate::serve::herald::CLUSTER_NAMESPACE;
 use crate::serve::policies::kinds;
+use crate::suite::run::mention;
 
 /// What labelled policies and what binds them are.
 const POLICY_RESOURCES: [&str; 4] = [
@@ -154,7 +155,8 @@ pub fn roles(set: &PolicySet, settings: &Settings<'_>) -> Roles {
             guessed,
         };
     }
-    let mut rules = reading(set, &mut guessed);
+    let known = known(set);
+    let mut rules = reading(set, (&known, &mut guessed));
     rules.extend(writing(settings));
     granted.add((name, None), rules);
     if let Management::Own(secret) = settings.management {
@@ -190,7 +192,11 @@ pub fn roles(set: &PolicySet, settings: &Settings<'_>) -> Roles {
         }
     }
     if let Some(scans) = settings.scans {
-        let mut rules = listing(scanned(set, &[PolicyScope::Cluster], &mut guessed));
+        let mut rules = listing(scanned(
+            set,
+            &[PolicyScope::Cluster],
+            (&known, &mut guessed),
+        ));
         rules.extend(scans.reports.map(reporting));
         granted.add((&format!("{name}-audit"), None), rules);
     }
@@ -224,7 +230,7 @@ pub fn command_roles(set: &PolicySet, command: &Command<'_>) -> Roles {
     };
     let mut guessed = BTreeSet::new();
     let scopes = [PolicyScope::Request, PolicyScope::Cluster];
-    let mut resources = scanned(set, &scopes, &mut guessed);
+    let mut resources = scanned(set, &scopes, (&known(set), &mut guessed));
     for (group, resource) in [
         ("", "namespaces"),
         ("apiextensions.k8s.io", "customresourcedefinitions"),
@@ -247,7 +253,8 @@ pub fn command_roles(set: &PolicySet, command: &Command<'_>) -> Roles {
 
 /// Returns what scans in the background list for these policies, by group.
 pub fn listed_by_scans(set: &PolicySet) -> BTreeMap<String, BTreeSet<String>> {
-    scanned(set, &[PolicyScope::Cluster], &mut BTreeSet::new())
+    let scopes = [PolicyScope::Cluster];
+    scanned(set, &scopes, (&known(set), &mut BTreeSet::new()))
 }
 
 /// Roles with their bindings to an account, if there is one.
@@ -282,8 +289,11 @@ impl Granted<'_> {
 }
 
 /// Rules for what policies read.
-fn reading(set: &PolicySet, guessed: &mut BTreeSet<ParamKind>) -> Vec<Value> {
-    let mut by_group = named(kinds(set), guessed);
+fn reading(
+    set: &PolicySet,
+    (known, guessed): (&Resources, &mut BTreeSet<ParamKind>),
+) -> Vec<Value> {
+    let mut by_group = named(kinds(set), (known, guessed));
     // Namespaces are followed for selectors and expressions; one too new to be known is asked for.
     if let Some(core) = by_group.get_mut("") {
         core.remove("namespaces");
@@ -336,16 +346,24 @@ fn writing(settings: &Settings<'_>) -> Vec<Value> {
     rules
 }
 
+/// What is known of resources: Kubernetes' own, and those that the policies match by their name.
+fn known(set: &PolicySet) -> Resources {
+    let mut known = Resources::default();
+    mention(&mut known, set);
+    known
+}
+
 /// The resources of kinds, by group.
 fn named(
     kinds: BTreeSet<ParamKind>,
-    guessed: &mut BTreeSet<ParamKind>,
+    (known, guessed): (&Resources, &mut BTreeSet<ParamKind>),
 ) -> BTreeMap<String, BTreeSet<String>> {
     let mut by_group = BTreeMap::new();
     for kind in kinds {
-        let resource = Resources::built_in().by_kind(&kind.api_version, &kind.kind);
+        let resource = known.by_kind(&kind.api_version, &kind.kind);
         insert(&mut by_group, &resource.group, &resource.resource);
-        if resource.provenance.is_guess() {
+        // Of what a policy names the scope alone is a guess, and rights have none.
+        if resource.provenance == Provenance::Guessed {
             guessed.insert(kind);
         }
     }
@@ -363,10 +381,10 @@ fn insert(by_group: &mut BTreeMap<String, BTreeSet<String>>, group: &str, resour
 fn scanned(
     set: &PolicySet,
     scopes: &[PolicyScope],
-    guessed: &mut BTreeSet<ParamKind>,
+    known: (&Resources, &mut BTreeSet<ParamKind>),
 ) -> BTreeMap<String, BTreeSet<String>> {
     let mut by_group = audit::plan::resources(set);
-    for (group, resources) in named(audit::view::kinds(set, scopes), guessed) {
+    for (group, resources) in named(audit::view::kinds(set, scopes), known) {
         for resource in resources {
             insert(&mut by_group, &group, &resource);
         }
