@@ -232,7 +232,7 @@ fn nothing_is_waited_for_or_read_without_end() {
         ),
         (
             "serve --cluster none --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --decision-log pipe.cel",
-            "the decision log cannot be opened: it is a named pipe, not a file",
+            "the decision log `pipe.cel` cannot be opened: it is a named pipe, not a file",
         ),
         (
             "serve --cluster none --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-level loud",
