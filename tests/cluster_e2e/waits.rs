@@ -2,29 +2,16 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::support::SOON;
+use super::support::rights::creation;
 use super::{World, namespace};
 
-/// A review of an object that jane creates.
+/// A review of an object that somebody creates who may do nothing.
 fn review(resource: &str, kind: &str, namespace: &str) -> String {
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "1",
-            "kind": {"group": "", "version": "v1", "kind": kind},
-            "resource": {"group": "", "version": "v1", "resource": resource},
-            "name": "a",
-            "namespace": namespace,
-            "operation": "CREATE",
-            "userInfo": {"username": "jane"},
-            "object": {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}},
-        },
-    });
-    review.to_string()
+    creation((resource, kind), namespace).to_string()
 }
 
 /// A policy of one expression.

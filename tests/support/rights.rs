@@ -263,7 +263,7 @@ async fn call(process: &Process, (name, authorities): (&str, &[u8])) -> Direct {
 }
 
 /// A review of an object to be created.
-fn creation((resource, kind): (&str, &str), namespace: &str) -> Value {
+pub(crate) fn creation((resource, kind): (&str, &str), namespace: &str) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

@@ -26,7 +26,7 @@ pub struct DecisionArgs {
     #[arg(long = "decisions", value_name = "FILE|-", num_args = 1.., conflicts_with_all = [
         "kubeconfig", "context", "kind", "report", "concurrency", "qps", "resume", "paths", "exceptions",
         "policy_namespace", "exception_namespaces", "expires_within", "now", "profile", "config",
-        "kubernetes_version", "color",
+        "kubernetes_version", "color", "name",
     ])]
     pub files: Vec<PathBuf>,
 
