@@ -16,6 +16,7 @@ pub mod registration;
 mod reload;
 pub mod shutdown;
 pub mod steward;
+mod trust;
 pub mod watch;
 
 use std::io;
@@ -46,6 +47,7 @@ use herald::Announcements;
 use reload::Reloader;
 use shutdown::{Signal, Signals};
 use steward::{Management, Steward};
+use trust::Trust;
 use watch::Watch;
 
 /// What decides reviews, and how it follows its policies.
@@ -148,9 +150,14 @@ impl Server {
         let keeper = {
             let (source, metrics) = (config.certs.clone(), metrics.clone());
             let provider = Arc::clone(&provider);
-            let registered = engine.management.as_ref();
-            let lifetime = registered.map(|management| management.lifetime);
-            let open = move || Keeper::open(source, provider, metrics, lifetime);
+            let registered = engine.management.as_ref().map(|it| {
+                let (client, place) = (it.client.clone(), it.place.clone());
+                (
+                    it.lifetime,
+                    Trust::new(client, place, Arc::clone(&provider)),
+                )
+            });
+            let open = move || Keeper::open(source, provider, metrics, registered);
             tokio::task::spawn_blocking(open).await??
         };
         let tls = tls::server_config(provider, keeper.resolver())?;
@@ -188,6 +195,7 @@ impl Server {
                     keeper.check(std::time::SystemTime::now()),
                     reloader.check(),
                 ];
+                checks.extend(keeper.check_trust(std::time::SystemTime::now()));
                 checks.extend(published.as_ref().map(|it| reloader.check_published(it)));
                 checks.extend(steward.as_ref().map(|steward| steward.check()));
                 checks

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -33,6 +34,8 @@ const NEXT_KEY: &str = "next.key";
 const LONGEST_SETTLE: Duration = Duration::from_secs(60);
 /// So many certificates of a bundle are kept: those of two leaves, and of what was there before.
 const MOST_AUTHORITIES: usize = 8;
+/// More than all authorities that browsers trust.
+const MOST_MOUNTED: usize = 512;
 
 /// The keys of the Secret. What they hold is never shown.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -244,6 +247,20 @@ impl Contents {
 /// Returns the certificates of a text in PEM form; those that cannot be read are passed over.
 pub fn certificates(pem: &str) -> impl Iterator<Item = CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok)
+}
+
+/// Returns the certificates of a text in PEM form that clients can trust and that have not expired; so many
+/// as somebody may mount.
+pub fn unexpired(text: &str, now: SystemTime) -> String {
+    let holds = |certificate: &CertificateDer<'_>| {
+        let validity = validity(Path::new(""), certificate);
+        validity.is_ok_and(|(_, not_after)| now < not_after)
+            && RootCertStore::empty()
+                .add(certificate.clone().into_owned())
+                .is_ok()
+    };
+    let held = certificates(text).filter(holds);
+    held.take(MOST_MOUNTED).map(|it| pem(&it)).collect()
 }
 
 /// Returns a text in PEM form with its certificates alone.

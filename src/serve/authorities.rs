@@ -15,6 +15,8 @@ const LONGEST_SETTLE: Duration = Duration::from_secs(120);
 /// How many of those times the last authority is trusted: until every replica has seen the next one,
 /// waited and looked again.
 const LINGERS: u32 = 5;
+/// How many authorities are taken from another replica at once; more than follow each other so fast.
+const MOST_ADOPTED: usize = 8;
 
 /// What one replica has seen of them.
 #[derive(Debug)]
@@ -55,6 +57,17 @@ impl Authorities {
         let adds = blocks(&self.current).any(|it| !last.contains(it));
         self.since = adds.then_some(now);
         self.former.push((last, now));
+    }
+
+    /// Takes what another replica had API servers trust until `now`; it is trusted as long as what this
+    /// one has seen itself.
+    pub(super) fn adopt(&mut self, registered: &str, now: Instant) {
+        let known = self.bundle();
+        let others = blocks(registered).filter(|block| !known.contains(block));
+        let others: String = others.take(MOST_ADOPTED).collect();
+        if !known.is_empty() && !others.is_empty() {
+            self.former.push((others, now));
+        }
     }
 
     /// Says whether what comes with the current authorities is still to wait at `now`.
@@ -135,6 +148,32 @@ mod tests {
         seen.see(&two, now);
         assert!(!seen.is_settling(now), "the owner has announced it");
         assert_eq!(seen.bundle(), format!("{two}{one}"));
+    }
+
+    #[test]
+    fn what_another_replica_registered_is_trusted_for_a_while() {
+        let [one, two, three] = [authority(), authority(), authority()];
+        let [one, two, three] = [one, two, three].map(|it| only_certificates(&it));
+        let begun = Instant::now();
+        let mut seen = Authorities::new(SETTLE * 12);
+        seen.adopt(&one, begun);
+        assert_eq!(
+            seen.bundle(),
+            "",
+            "without one of its own nothing is registered"
+        );
+        seen.see(&two, begun);
+        let registered = format!("{one}{two}{three}");
+        seen.adopt(&registered, begun);
+        assert_eq!(seen.bundle(), format!("{two}{one}{three}"));
+        assert!(
+            !seen.is_settling(begun),
+            "it serves already what needs its own"
+        );
+        // Taken once more, it stays no longer.
+        seen.adopt(&registered, begun + SETTLE);
+        seen.see(&two, begun + seen.settle() * LINGERS);
+        assert_eq!(seen.bundle(), two);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::authorities::Authorities;
 use super::config::Certificates;
+use super::trust::Trust;
 use super::watch::{Source, Watch};
 use crate::certs::authority::{self, CA_CERTIFICATE_FILE, Outcome};
 use crate::certs::pair::Pair;
@@ -27,7 +28,6 @@ const LOOK: Duration = Duration::from_secs(60);
 const KIND: &str = "certificate";
 
 /// Owns the certificate that is served.
-#[derive(Debug)]
 pub(super) struct Keeper {
     source: Certificates,
     provider: Arc<CryptoProvider>,
@@ -37,18 +37,21 @@ pub(super) struct Keeper {
     trouble: ArcSwapOption<String>,
     /// What API servers are told to trust, if they are and the certificate is mounted.
     authorities: Option<Mutex<Authorities>>,
+    /// What they do trust then.
+    trust: Option<Arc<Trust>>,
 }
 
 impl Keeper {
     /// Makes or loads the certificate. Blocks.
     ///
     /// What is in a Secret comes later ([`Keeper::take`]). With a lifetime API servers are told what to
-    /// trust, and are given a part of it to learn of another authority before it is needed.
+    /// trust, and are given a part of it to learn of another authority before it is needed; what they do
+    /// trust is beside it.
     pub(super) fn open(
         source: Certificates,
         provider: Arc<CryptoProvider>,
         metrics: Metrics,
-        lifetime: Option<Duration>,
+        registered: Option<(Duration, Arc<Trust>)>,
     ) -> Result<Arc<Self>, CertificateError> {
         let now = SystemTime::now();
         issue_if_ours(&source, now, &provider)?;
@@ -60,10 +63,12 @@ impl Keeper {
             }
             None => Arc::default(),
         };
-        let authorities = match &source {
-            Certificates::Mounted(_) => lifetime.map(|it| Mutex::new(Authorities::new(it))),
+        let registered = match &source {
+            Certificates::Mounted(_) => registered,
             Certificates::Development(_) | Certificates::Secret(_) => None,
         };
+        let (lifetime, trust) = registered.unzip();
+        let authorities = lifetime.map(|it| Mutex::new(Authorities::new(it)));
         let keeper = Keeper {
             source,
             provider,
@@ -71,6 +76,7 @@ impl Keeper {
             metrics,
             trouble: ArcSwapOption::empty(),
             authorities,
+            trust,
         };
         keeper.must_wait();
         Ok(Arc::new(keeper))
@@ -82,6 +88,20 @@ impl Keeper {
         let authorities = self.authorities.as_ref();
         let authorities = authorities.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
         authorities.map_or_else(String::new, |it| it.bundle())
+    }
+
+    /// Returns what API servers do trust, where it is known by what is registered alone.
+    pub(super) fn trust(&self) -> Option<&Arc<Trust>> {
+        self.trust.as_ref()
+    }
+
+    /// Has API servers trust on what they were told by another replica, for a while. What is not needed
+    /// any more goes then.
+    pub(super) fn adopt(&self, registered: &str) {
+        if let Some(authorities) = &self.authorities {
+            let mut authorities = authorities.lock().unwrap_or_else(PoisonError::into_inner);
+            authorities.adopt(registered, Instant::now());
+        }
     }
 
     /// Looks at the authorities; says whether what came with them is to wait for API servers to know of
@@ -139,6 +159,12 @@ impl Keeper {
         Check::new("certificate", outcome)
     }
 
+    /// Says whether API servers trust what is served, where that is somebody else's.
+    pub(super) fn check_trust(&self, now: SystemTime) -> Option<Check> {
+        let trust = self.trust.as_ref()?;
+        Some(trust.check(self.resolver.current().as_deref(), now))
+    }
+
     /// Starts to watch the files, if it is files; the future returned follows them for good.
     pub(super) async fn keep(self: Arc<Self>) -> impl Future<Output = ()> {
         let folder = self.source.directory().map(Path::to_owned);
@@ -179,8 +205,13 @@ impl Keeper {
         let loaded = renewed.and_then(|()| files::load(directory, now, &self.provider));
         let current = self.resolver.current();
         let current = current.filter(|current| now < current.not_after);
-        if self.must_wait()
-            && let Some(current) = current
+        let settles = self.must_wait();
+        let is_refused = |pair: &Pair| {
+            let trust = self.trust.as_ref();
+            trust.is_some_and(|trust| trust.is_refused(pair, now))
+        };
+        if let Some(current) = current
+            && (settles || loaded.as_ref().is_ok_and(is_refused) && !is_refused(&current))
         {
             if loaded.is_ok_and(|pair| !pair.same_chain(&current)) {
                 tracing::info!(

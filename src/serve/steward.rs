@@ -80,6 +80,8 @@ pub(super) struct Steward {
 /// What the holder has written since it is one.
 #[derive(Default)]
 struct Work {
+    /// Whether what others had registered is known.
+    has_adopted: bool,
     /// The configurations, when they were written, and what else is in them.
     registered: Option<Registered>,
     /// What somebody else had written and was taken out last, and when.
@@ -189,6 +191,7 @@ impl Steward {
             () = candidate.run(&self.standing) => {}
             () = self.serve(seen.clone()) => {}
             () = self.work(seen, self.standing()) => {}
+            () = self.follow_trust() => {}
             () = reached(&mut stage, Stage::Leaving) => {}
         }
         // Before others may begin.
@@ -235,10 +238,24 @@ impl Steward {
         }
     }
 
+    /// Follows what is registered, where the certificate is somebody else's.
+    async fn follow_trust(&self) {
+        let Some(trust) = self.keeper.trust() else {
+            return std::future::pending().await;
+        };
+        let resolver = self.keeper.resolver();
+        trust.follow(&resolver, self.look()).await;
+    }
+
+    /// How often, besides when something changes, everything is looked at.
+    fn look(&self) -> Duration {
+        LOOK.min(self.terms.lifetime / 24)
+    }
+
     /// Does what is to be done, as long as this replica holds the Lease.
     async fn work(&self, mut seen: watch::Receiver<Found>, mut known: watch::Receiver<Standing>) {
         let mut changes = self.management.changes.clone();
-        let look = LOOK.min(self.terms.lifetime / 24);
+        let look = self.look();
         let mut work = Work::default();
         loop {
             let standing = known.borrow_and_update().clone();
@@ -331,6 +348,12 @@ impl Steward {
                 contents.bundle().to_owned()
             }
             Certificates::Mounted(directory) | Certificates::Development(directory) => {
+                if let Some(trust) = self.keeper.trust()
+                    && !work.has_adopted
+                {
+                    self.keeper.adopt(&trust.read(SystemTime::now()).await?);
+                    work.has_adopted = true;
+                }
                 let bundle = self.keeper.bundle();
                 if bundle.is_empty() {
                     let path = directory.join(CA_CERTIFICATE_FILE);

@@ -17,6 +17,7 @@ use portcullis::certs::issue::{Issued, issue};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::MutexGuard;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::balancer::Balancer;
@@ -312,19 +313,7 @@ async fn follow(world: &World, policies: &[(&str, &str)]) {
     let secret: Api<Secret> = Api::namespaced(world.admin.clone(), FIRST.0);
     assert!(secret.get_opt("first-certs").await.unwrap().is_none());
 
-    let is_over = Arc::new(AtomicBool::new(false));
-    let load = {
-        let (admin, is_over) = (world.admin.clone(), Arc::clone(&is_over));
-        tokio::spawn(async move {
-            let mut asked = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let said = create(&admin, &forbidden).await;
-                assert!(said.contains("it is not called `forbidden`"), "{said}");
-                asked += 1;
-            }
-            asked
-        })
-    };
+    let load = Load::start(&world.admin);
     let [early, late] = &mut secrets;
     publish(late, &second);
     connect(world, &replicas, Duration::from_secs(2)).await;
@@ -344,15 +333,18 @@ async fn follow(world: &World, policies: &[(&str, &str)]) {
     })
     .await;
     connect(world, &replicas, Duration::from_secs(1)).await;
-    is_over.store(true, Ordering::Relaxed);
-    println!("{} requests, none failed", load.await.unwrap());
+    load.end().await;
 
     // Without what API servers are to trust nothing is registered, and that is said.
     for replica in replicas {
         replica.stop().await;
     }
     let bare = world.launch(FIRST, policies).certs(late.directory());
-    late.publish_spoilt(|data| std::fs::remove_file(data.join("ca.crt")).unwrap());
+    late.publish_spoilt(|data| {
+        std::fs::write(data.join("tls.crt"), &second.certificate).unwrap();
+        std::fs::write(data.join("tls.key"), &second.key).unwrap();
+        std::fs::remove_file(data.join("ca.crt")).unwrap();
+    });
     let bare = bare.start().await;
     eventually("what is missing is said", || async {
         let answer = ask(bare.admin, Method::GET, "/readyz?verbose").await;
@@ -362,6 +354,177 @@ async fn follow(world: &World, policies: &[(&str, &str)]) {
     })
     .await;
     bare.stop().await;
+}
+
+/// Requests one after the other, each of which is to be refused by the policy.
+struct Load {
+    is_over: Arc<AtomicBool>,
+    asks: JoinHandle<usize>,
+}
+
+impl Load {
+    fn start(admin: &Client) -> Self {
+        let forbidden = named("v1", "ConfigMap", Some("prod"));
+        let (admin, is_over) = (admin.clone(), Arc::new(AtomicBool::new(false)));
+        let observed = Arc::clone(&is_over);
+        let asks = tokio::spawn(async move {
+            let mut asked = 0;
+            while !observed.load(Ordering::Relaxed) {
+                let said = create(&admin, &forbidden).await;
+                assert!(said.contains("it is not called `forbidden`"), "{said}");
+                asked += 1;
+            }
+            asked
+        });
+        Load { is_over, asks }
+    }
+
+    async fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        println!("{} requests, none failed", self.asks.await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn a_replica_is_ready_once_who_signed_its_certificate_is_trusted() {
+    let world = World::start().await;
+    let policies = [("names.cel", NAMES)];
+    world.grant(FIRST, &policies, &["--mounted-certs"]).await;
+    let (old, new) = (issued(), issued());
+    let folders = [(); 4].map(|()| TempDir::new().unwrap());
+    let mut secrets = folders.each_ref().map(|it| MountedSecret::new(it.path()));
+    let [of_first, of_second, of_third, of_fourth] = &mut secrets;
+    for (secret, issued) in [
+        (&mut *of_first, &old),
+        (of_second, &old),
+        (of_third, &new),
+        (of_fourth, &new),
+    ] {
+        publish(secret, issued);
+    }
+    let start = async |secret: &MountedSecret| start_mounted(&world, secret).await;
+    let balancer = Balancer::start().await;
+    let first = start(of_first).await;
+    until_it_holds(&[&first]).await;
+    let second = start(of_second).await;
+    until_ready(&second).await;
+    balancer.send_to([first.address(), second.address()]);
+    world.lead(FIRST, balancer.address).await;
+    let forbidden = named("v1", "ConfigMap", Some("prod"));
+    eventually("the webhook is called", || async {
+        let said = create(&world.admin, &forbidden).await;
+        said.contains("it is not called `forbidden`").then_some(())
+    })
+    .await;
+    assert_eq!(world.bundle(FIRST).await, old.authority.as_bytes());
+    let load = Load::start(&world.admin);
+
+    // The next pod is given another certificate than those that run have seen.
+    let third = start(of_third).await;
+    eventually("it is said why the next is not ready", || async {
+        let answer = ask(third.admin, Method::GET, "/readyz?verbose").await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        answer
+            .text()
+            .contains("do not trust the certificate yet")
+            .then_some(())
+    })
+    .await;
+    sleep(Duration::from_secs(5)).await;
+    let answer = ask(third.admin, Method::GET, "/readyz").await;
+    assert_eq!(answer.status, 503, "{}", third.log());
+    assert_eq!(world.bundle(FIRST).await, old.authority.as_bytes());
+    publish(of_first, &new);
+    until_ready(&third).await;
+    let both = format!("{}{}", new.authority, old.authority);
+    assert_eq!(world.bundle(FIRST).await, both.as_bytes());
+    balancer.send_to([&first, &second, &third].map(Serves::address));
+    let all = [first, second, third];
+    connect(&world, &all, Duration::from_secs(2)).await;
+    load.end().await;
+    take_turns(&world, &balancer, all, (of_fourth, [&old, &new])).await;
+}
+
+async fn start_mounted(world: &World, secret: &MountedSecret) -> Process {
+    let policies = [("names.cel", NAMES)];
+    let launch = world.launch(FIRST, &policies).certs(secret.directory());
+    let launch = launch.env("PORTCULLIS_CERTS_LIFETIME", LIFETIME);
+    let launch = launch.env("PORTCULLIS_SHUTDOWN_GRACE", "2s");
+    launch.start().await
+}
+
+/// Has a replica end as the kubelet would: what comes meanwhile is answered.
+async fn leave(mut replica: Process) {
+    replica.signal("-TERM");
+    assert_eq!(replica.ended().await, Some(0), "{}", replica.log());
+}
+
+/// Whoever goes on knows one of both authorities alone, and forgets neither: first one of them, then the
+/// other.
+async fn take_turns(
+    world: &World,
+    balancer: &Balancer,
+    [first, second, third]: [Process; 3],
+    (of_fourth, authorities): (&MountedSecret, [&Issued; 2]),
+) {
+    balancer.send_to([&second, &third].map(Serves::address));
+    leave(first).await;
+    let load = Load::start(&world.admin);
+    let at = until_it_holds(&[&second, &third]).await;
+    println!("the {} goes on", ["second", "third"][at]);
+    let left = [second, third];
+    connect(world, &left, Duration::from_secs(3)).await;
+    both_are_trusted(world, authorities).await;
+    let fourth = start_mounted(world, of_fourth).await;
+    until_ready(&fourth).await;
+    balancer.send_to(left.iter().chain([&fourth]).map(Serves::address));
+    let [second, third] = left;
+    let (gone, stays) = match at {
+        0 => (second, third),
+        _ => (third, second),
+    };
+    balancer.send_to([&stays, &fourth].map(Serves::address));
+    load.end().await;
+    leave(gone).await;
+    let load = Load::start(&world.admin);
+    until_it_holds(&[&stays, &fourth]).await;
+    let left = [stays, fourth];
+    connect(world, &left, Duration::from_secs(3)).await;
+    both_are_trusted(world, authorities).await;
+    load.end().await;
+    for replica in left {
+        replica.stop().await;
+    }
+}
+
+async fn until_ready(replica: &Process) {
+    eventually("it is ready", || async {
+        let answer = ask(replica.admin, Method::GET, "/readyz").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Waits until one of these holds the Lease and is ready; says which.
+async fn until_it_holds(replicas: &[&Process]) -> usize {
+    eventually("one of them holds the Lease", || async {
+        for (at, replica) in replicas.iter().enumerate() {
+            let answer = ask(replica.admin, Method::GET, "/readyz?verbose").await;
+            if answer.status == 200 && answer.text().contains("this replica holds") {
+                return Some(at);
+            }
+        }
+        None
+    })
+    .await
+}
+
+async fn both_are_trusted(world: &World, authorities: [&Issued; 2]) {
+    let bundle = String::from_utf8(world.bundle(FIRST).await).unwrap();
+    for issued in authorities {
+        assert!(bundle.contains(&issued.authority), "{bundle}");
+    }
 }
 
 /// Connects to each replica, again and again, as an API server would that knows what is registered.

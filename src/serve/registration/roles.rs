@@ -329,12 +329,17 @@ fn reading(
 fn writing(settings: &Settings<'_>) -> Vec<Value> {
     let mut rules = Vec::new();
     let group = "admissionregistration.k8s.io";
-    if let Management::Own(_) = settings.management {
+    if let Management::Own(secret) = settings.management {
         let configurations = [
             "mutatingwebhookconfigurations",
             "validatingwebhookconfigurations",
         ];
-        rules.push(of(rule(group, &configurations, &["patch"]), settings.name));
+        // A certificate that somebody else makes is compared with what API servers trust.
+        let verbs: &[&str] = match secret {
+            Some(_) => &["patch"],
+            None => &["get", "patch"],
+        };
+        rules.push(of(rule(group, &configurations, verbs), settings.name));
     }
     if settings.cluster_policies == ClusterPolicies::Labelled {
         rules.push(rule(group, &POLICY_RESOURCES, &["list", "watch"]));
