@@ -66,7 +66,7 @@ const MOST_OF_A_NOTE: usize = 2048;
 /// What a holder wants the next one to know; clones share it.
 ///
 /// It is written with the renewals, and so only by the holder, over the version that was read, and within
-/// [`RETRY`] of being said. Whoever takes the Lease over finds what the holder before has left.
+/// `RETRY` of being said. Whoever takes the Lease over finds what the holder before has left.
 #[derive(Debug, Clone, Default)]
 pub struct Note(Arc<Mutex<Option<String>>>);
 

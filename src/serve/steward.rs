@@ -3,7 +3,7 @@
 //!
 //! Nothing is registered before the server has been called as API servers will call it, and nothing that
 //! could lock the cluster out ([`guards::holes`]). What is registered stays when a replica ends: the
-//! others answer. What somebody else writes into a configuration is taken out again after [`REPEAT`] at the
+//! others answer. What somebody else writes into a configuration is taken out again after `REPEAT` at the
 //! latest, and told. A replica that cannot reach the API server serves on with what it has.
 
 mod write;

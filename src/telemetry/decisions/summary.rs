@@ -4,8 +4,8 @@
 //! Reads any number of lines, whoever wrote them, in memory that does not grow with them: a hundred
 //! megabytes were measured with names that are all different and as long as can be, and twenty with 150
 //! policies whose messages are of two kilobytes. Requests are counted exactly as long as the records of one
-//! lie close together ([`seen`]), and where they may not it is said; of users, objects and messages the most
-//! frequent are known, with how often at least ([`top`]).
+//! lie close together (`seen`), and where they may not it is said; of users, objects and messages the most
+//! frequent are known, with how often at least (`top`).
 
 mod seen;
 mod top;
