@@ -89,11 +89,13 @@ async fn the_replica_that_holds_the_lease_keeps_the_reports() {
             .await;
     }
     world.reported(&["bad-1"]).await;
-    let of_cluster = reports(&world.admin, CLUSTER_REPORT).await.unwrap();
-    assert!(
-        of_cluster[0].to_string().contains("cluster-teams"),
-        "{of_cluster:?}"
-    );
+    eventually("what is about the cluster is reported, too", || async {
+        let of_cluster = reports(&world.admin, CLUSTER_REPORT).await.unwrap();
+        let mut of_cluster = of_cluster.iter();
+        let is_there = of_cluster.any(|it| it.to_string().contains("cluster-teams"));
+        is_there.then_some(())
+    })
+    .await;
 
     let holding = world.holding().await;
     let series = "portcullis_audit_violations{policy=\"names\",namespace=\"prod\"} 1";
@@ -109,8 +111,9 @@ async fn the_replica_that_holds_the_lease_keeps_the_reports() {
     assert!(!other.contains("portcullis_audit_violations{"), "{other}");
 
     // The webhook refuses what is bad by now; what was there before can go.
-    let refused = world.create(&config_map("bad-2")).await;
-    assert!(refused.contains("it is not called `bad`"), "{refused}");
+    world
+        .until(&config_map("bad-2"), "it is not called `bad`")
+        .await;
     let api: Api<k8s_openapi::api::core::v1::ConfigMap> =
         Api::namespaced(world.admin.clone(), "prod");
     api.delete("bad-1", &DeleteParams::default()).await.unwrap();
