@@ -115,7 +115,8 @@ async fn whole_life(world: &mut World, policies: &[(&str, &str)], args: &[&str])
     for replica in &world.replicas {
         std::fs::write(replica.policy("names.cel"), NAMES).unwrap();
     }
-    let forbidden = named("v1", "ConfigMap", Some("prod"));
+    // In the policy namespace nobody is asked about ConfigMaps.
+    let forbidden = named("v1", "ConfigMap", Some("default"));
     world
         .until(&forbidden, "it is not called `forbidden`")
         .await;
