@@ -1,12 +1,11 @@
 //! What API servers never ask about: what a cluster lives on, and what mends the program.
 
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject};
-use kube::core::{ApiResource, GroupVersionKind, TypeMeta};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::apply;
-use super::manages::{REPLICAS, World, manifests, named};
+use super::manages::{REPLICAS, World, api, manifests, named};
 use super::support::rights::{account, granted, in_force};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,13 +227,7 @@ async fn a_policy_that_denies_its_own_object_can_be_taken_back() {
 }
 
 async fn delete(client: &Client, object: &Value) {
-    let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
-    let kind = GroupVersionKind::try_from(&types).unwrap();
-    let resource = ApiResource::from_gvk(&kind);
-    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
+    let api = api(client, object);
     let name = object["metadata"]["name"].as_str().unwrap();
     api.delete(name, &DeleteParams::default()).await.unwrap();
 }

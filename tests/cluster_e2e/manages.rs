@@ -157,14 +157,19 @@ impl World {
     }
 }
 
-pub(super) async fn create(client: &Client, object: &Value) -> String {
+/// Where objects like this one are.
+pub(super) fn api(client: &Client, object: &Value) -> Api<DynamicObject> {
     let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
     let kind = GroupVersionKind::try_from(&types).unwrap();
     let resource = ApiResource::from_gvk(&kind);
-    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+    match object["metadata"]["namespace"].as_str() {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
-    };
+    }
+}
+
+pub(super) async fn create(client: &Client, object: &Value) -> String {
+    let api = api(client, object);
     let parameters = PostParams {
         dry_run: true,
         ..PostParams::default()

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 /// take 19 s to find another holder.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
-/// Within which a change holds: what users are promised, of programs built as they are released.
-pub(crate) const SOON: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+/// Within which a change holds: what users are promised.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// Asks `holds` until it answers with a value; panics with `what` after [`BOUND`].
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(

@@ -294,7 +294,7 @@ fn reading(
     (known, guessed): (&Resources, &mut BTreeSet<ParamKind>),
 ) -> Vec<Value> {
     let mut by_group = named(kinds(set), (known, guessed));
-    // Namespaces are followed for selectors and expressions; one too new to be known is asked for.
+    // Namespaces are followed for selectors and expressions, whatever policies read.
     if let Some(core) = by_group.get_mut("") {
         core.remove("namespaces");
     }
