@@ -189,7 +189,8 @@ pub(crate) fn was_not_sent(problem: &hyper::Error) -> bool {
     let goes_away = problem
         .source()
         .is_some_and(|source| format!("{source:?}").contains("GoAway(b\"\", NO_ERROR, Remote)"));
-    problem.is_canceled() || goes_away
+    // Closed: the connection ended before it took the request (`SendRequest::poll_ready`).
+    problem.is_canceled() || problem.is_closed() || goes_away
 }
 
 /// Asks the admin port.
