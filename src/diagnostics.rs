@@ -79,14 +79,19 @@ pub struct Excuse {
     pub expires: Option<String>,
 }
 
+impl Excuse {
+    /// Returns by which exception, and until when.
+    pub fn by(&self) -> String {
+        let until = self.expires.as_ref();
+        let until = until.map_or(String::new(), |it| format!(" until {it}"));
+        format!("excused by `{}`{until}", self.exception)
+    }
+}
+
 /// By which exception, until when, why and at whose responsibility, in one line.
 impl fmt::Display for Excuse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "excused by `{}`", self.exception)?;
-        if let Some(expires) = &self.expires {
-            write!(formatter, " until {expires}")?;
-        }
-        write!(formatter, ": {} ({})", self.reason, self.owner)
+        write!(formatter, "{}: {} ({})", self.by(), self.reason, self.owner)
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Severity};
 use crate::engine::verdict::{self, Decision, Outcome, Verdict};
+use crate::manifest::finding::excuse;
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::CompiledException;
 use crate::policy::model::ValidationAction;
@@ -104,6 +105,8 @@ pub struct Counts {
     pub error: u64,
     /// What would be warned about, recorded or changed.
     pub warn: u64,
+    /// What exceptions excuse, which is none of the others.
+    pub excused: u64,
 }
 
 impl Counts {
@@ -120,9 +123,10 @@ impl Counts {
         self.fail += other.fail;
         self.error += other.error;
         self.warn += other.warn;
+        self.excused += other.excused;
     }
 
-    /// Returns how many there are.
+    /// Returns how many there are that nothing excuses.
     pub fn all(self) -> u64 {
         self.fail + self.error + self.warn
     }
@@ -194,15 +198,7 @@ impl Findings {
         let Some(place) = self.by_namespace.get_mut(namespace) else {
             return;
         };
-        let name = &finding.policy.policy.name;
-        match place.counts.get_mut(name) {
-            Some(counts) => counts.add(finding.result),
-            None => place
-                .counts
-                .entry(name.clone())
-                .or_default()
-                .add(finding.result),
-        }
+        counts_of(place, &finding).add(finding.result);
         let Limits {
             of_namespace,
             of_all,
@@ -220,6 +216,17 @@ impl Findings {
         let object = excused.finding.object.as_ref();
         let namespace = object.map_or("", |it| &it.namespace);
         let place = self.by_namespace.entry(namespace.into()).or_default();
+        counts_of(place, &excused.finding).excused += 1;
+        self.keep_excused(excused);
+    }
+
+    /// Keeps what is excused, which was counted, if there is room.
+    fn keep_excused(&mut self, excused: Excused) {
+        let object = excused.finding.object.as_ref();
+        let namespace = object.map_or("", |it| &it.namespace);
+        let Some(place) = self.by_namespace.get_mut(namespace) else {
+            return;
+        };
         let Limits {
             of_namespace,
             of_all,
@@ -238,8 +245,7 @@ impl Findings {
     /// Adds all of these.
     pub fn include(&mut self, others: Findings) {
         for (namespace, found) in others.by_namespace {
-            found.excused.into_iter().for_each(|it| self.excuse(it));
-            let place = self.by_namespace.entry(namespace).or_default();
+            let place = self.by_namespace.entry(namespace.clone()).or_default();
             place.excused_omitted += found.excused_omitted;
             for (policy, counts) in found.counts {
                 place.counts.entry(policy).or_default().include(counts);
@@ -255,6 +261,8 @@ impl Findings {
                     omit(place, finding);
                 }
             }
+            let excused = found.excused.into_iter();
+            excused.for_each(|it| self.keep_excused(it));
         }
     }
 
@@ -288,6 +296,12 @@ impl Findings {
         omitted.map(|(_, count)| count).sum()
     }
 
+    /// Counts what is excused and not kept.
+    pub fn excused_omitted(&self) -> u64 {
+        let places = self.by_namespace.values();
+        places.map(|it| it.excused_omitted).sum()
+    }
+
     /// Counts all, by policy.
     pub fn by_policy(&self) -> BTreeMap<&str, Counts> {
         let mut all: BTreeMap<&str, Counts> = BTreeMap::new();
@@ -307,6 +321,11 @@ impl Findings {
         }
         all
     }
+}
+
+fn counts_of<'p>(place: &'p mut InNamespace, finding: &Finding) -> &'p mut Counts {
+    let name = finding.policy.policy.name.clone();
+    place.counts.entry(name).or_default()
 }
 
 fn omit(place: &mut InNamespace, finding: Finding) {
@@ -437,5 +456,27 @@ impl Finding {
             false => diagnostic.help(clipped(why, MOST_OF_A_MESSAGE)),
         };
         diagnostic.about(self.subject())
+    }
+}
+
+impl Excused {
+    /// Returns the finding's message with what excuses it.
+    pub fn message(&self) -> String {
+        let by = excuse(&self.exception.exception).by();
+        format!("{} ({by})", self.finding.message)
+    }
+
+    /// Returns it as other commands' findings are shown: a note, with the exception and its place.
+    pub fn to_diagnostic(&self) -> Diagnostic {
+        let exception = &self.exception.exception;
+        Diagnostic {
+            severity: Severity::Note,
+            message: self.message(),
+            help: Some(format!("{} ({})", exception.reason, exception.owner)),
+            excuse: Some(Box::new(excuse(exception))),
+            ..self.finding.to_diagnostic()
+        }
+        .at(&exception.origin.source, exception.origin.span)
+        .labelled("the exception")
     }
 }

@@ -59,7 +59,8 @@ const POLICY_NAMESPACE: &str = "The namespace whose PolicyExceptions reach all o
 ///
 /// Besides the exceptions in files, the PolicyExceptions of the cluster count that lie in the namespaces
 /// which --policy-namespace and --exception-namespaces name, as for `serve`; that takes the right to list
-/// policyexceptions there.
+/// policyexceptions there. What they excuse is printed as `skip` or as notes with the exception, behind
+/// everything else, and changes no exit code.
 ///
 /// With --decisions nothing is scanned: the logs of `serve --decision-log` are read, and say by policy which
 /// requests would be denied if it were enforced, by whom and about what; requests by which nothing was to be
@@ -547,7 +548,9 @@ impl Output<'_> {
             return;
         }
         let found = scanned.findings.kept().map(|it| it.to_diagnostic());
-        let all: Vec<Diagnostic> = self.findings.iter().cloned().chain(found).collect();
+        let excused = scanned.findings.excused().map(|it| it.to_diagnostic());
+        let known = self.findings.iter().cloned();
+        let all: Vec<Diagnostic> = known.chain(found).chain(excused).collect();
         super::print(&render(&all, args.format, style));
     }
 
@@ -588,6 +591,10 @@ impl Output<'_> {
         if omitted > 0 {
             note(&format!("{omitted} more findings are only counted"));
         }
+        let omitted = self.scanned.findings.excused_omitted();
+        if omitted > 0 {
+            note(&format!("{omitted} more excused findings are only counted"));
+        }
     }
 
     fn summary(&self, elapsed: Duration) -> String {
@@ -606,6 +613,9 @@ impl Output<'_> {
         }
         if counts.warn > 0 {
             parts.push(count(counts.warn, "warning", "warnings"));
+        }
+        if counts.excused > 0 {
+            parts.push(format!("{} excused", counts.excused));
         }
         format!("{} in {:.2} s", parts.join(", "), elapsed.as_secs_f64())
     }

@@ -36,12 +36,7 @@ pub fn excused(
     for excused in &verdict.excused {
         let exception = &excused.exception.exception;
         let excuse = excuse(exception);
-        let until = excuse.expires.as_ref().map(|it| format!(" until {it}"));
-        let by = format!(
-            "excused by `{}`{}",
-            excuse.exception,
-            until.unwrap_or_default()
-        );
+        let by = excuse.by();
         // A mutation that is excused is not even tried.
         let not_made = excused.decisions.is_empty().then(|| {
             let policy = &excused.policy.policy;

@@ -355,7 +355,10 @@ impl Tally {
     fn include(&mut self, findings: &Findings) {
         for (namespace, found) in findings.by_namespace() {
             for (policy, counts) in &found.counts {
-                self.add(policy, namespace, counts.all());
+                // What is only excused has no series.
+                if counts.all() > 0 {
+                    self.add(policy, namespace, counts.all());
+                }
             }
         }
     }

@@ -139,6 +139,29 @@ fn auditor() -> [Value; 2] {
     ]
 }
 
+/// What is excused is in all formats, and is no failure in any of them.
+fn assert_excused_everywhere(of_format: impl Fn(&str) -> String) {
+    let json: Value = serde_json::from_str(&of_format("json")).unwrap();
+    let findings = json.as_array().unwrap_or_else(|| panic!("{json}"));
+    let excused = findings.iter().find(|it| it["excused"].is_object());
+    let excused = excused.unwrap_or_else(|| panic!("{json}"));
+    assert_eq!(excused["severity"], "note", "{excused}");
+    assert_eq!(excused["excused"]["exception"], "team/known", "{excused}");
+    let sarif: Value = serde_json::from_str(&of_format("sarif")).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let suppressed = results
+        .iter()
+        .filter(|it| it["suppressions"][0].is_object());
+    assert_eq!(suppressed.count(), 1, "{sarif}");
+    let junit = of_format("junit");
+    assert!(
+        junit.contains("<skipped message=\"excused by `team/known` until 2999-12-31"),
+        "{junit}"
+    );
+    let github = of_format("github");
+    assert!(github.contains("::notice"), "{github}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
 async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
@@ -202,13 +225,26 @@ async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
     assert!(code == Some(1) && err.contains(both), "{out}\n{err}");
     let (code, out, err) = run(&excusing);
     assert!(
-        code == Some(1) && err.contains("1 violation "),
+        code == Some(1) && err.contains("1 violation, 1 excused in "),
         "{out}\n{err}"
     );
-    assert!(
-        out.contains("prod/forbidden") && !out.contains("team/forbidden"),
-        "{out}"
-    );
+    let rows: Vec<Vec<&str>> = out
+        .lines()
+        .map(|it| it.split_whitespace().take(4).collect())
+        .collect();
+    for row in [
+        ["fail", "ConfigMap", "prod/forbidden", "names"],
+        ["skip", "ConfigMap", "team/forbidden", "names"],
+    ] {
+        assert!(rows.contains(&row.to_vec()), "{row:?}\n{out}");
+    }
+    let by = "(excused by `team/known` until 2999-12-31)";
+    assert!(out.contains(by) && out.contains("SKIP"), "{out}");
+    assert_excused_everywhere(|format| {
+        let (code, out, err) = run(&[&excusing[..], &["--format", format]].concat());
+        assert_eq!(code, Some(1), "{err}");
+        out
+    });
     assert!(
         err.contains("there are no PolicyExceptions in the namespace `nobody`"),
         "{err}"
@@ -216,7 +252,7 @@ async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
     // One that has ended, of the operator's own namespace: it is named with its place.
     apply(&admin, &exception("policy", "2020-01-01")).await;
     let (_, out, err) = run(&excusing);
-    assert!(err.contains("1 violation "), "{err}");
+    assert!(err.contains("1 violation, 1 excused in "), "{err}");
     assert!(
         out.contains("the exception `policy/known` expired: 2020-01-01")
             && out.contains("policyexception/policy/known.json"),

@@ -10,6 +10,7 @@ use crate::audit::plan::Only;
 use crate::audit::served::{Discovery, Served};
 use crate::audit::view::{Snapshot, Texts};
 use crate::cel::version::KubernetesVersion;
+use crate::diagnostics::Severity;
 use crate::policy::exceptions::settle_reach;
 use crate::sources;
 use crate::text::Source;
@@ -314,6 +315,43 @@ async fn what_an_exception_excuses_is_not_found_while_it_lasts() {
         assert_eq!(excused.len(), 2 - expected);
         assert!(excused.iter().all(|it| it == "ConfigMap shop/bad-1"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_excused_a_share_is_kept_and_all_is_counted() {
+    let exception = "apiVersion: portcullis.dev/v1alpha1\nkind: PolicyException\nmetadata: {name: known}\nspec: \
+                     {policies: [names], match: {names: [bad-1]}, reason: old, owner: team, expires: 2999-12-31}\n";
+    let set = set_of(&[
+        Source::new("p.cel", NAMES),
+        Source::new("e.yaml", exception),
+    ]);
+    let limits = Limits {
+        of_namespace: 8,
+        of_all: 20,
+    };
+    let (scanned, _) = scan_with(
+        &set,
+        &discovery("configmaps", "ConfigMap"),
+        vec![
+            (200, vec![], list(&["bad-1", "bad-2", "bad-1"], "next")),
+            (200, vec![], list(&["bad-1", "bad-1", "bad-1"], "")),
+        ],
+        limits,
+        None,
+    )
+    .await;
+    let findings = &scanned.findings;
+    let counts = findings.counts();
+    assert_eq!((counts.all(), counts.excused), (1, 5));
+    let kept: Vec<_> = findings.excused().map(|it| it.to_diagnostic()).collect();
+    assert_eq!((kept.len(), findings.excused_omitted()), (2, 3));
+    assert_eq!(
+        kept[0].message,
+        "bad-1 holds nothing (excused by `known` until 2999-12-31)"
+    );
+    assert_eq!(kept[0].severity, Severity::Note);
+    assert_eq!(kept[0].help.as_deref(), Some("old (team)"));
+    assert_eq!(kept[0].excuse.as_ref().unwrap().owner, "team");
 }
 
 #[test]
