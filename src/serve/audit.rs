@@ -4,7 +4,7 @@
 //! is noted on the Lease ([`Position`]): a replica that comes to hold it goes on with the others, if its
 //! policies are the same. Without a Lease every server scans for itself, so that one should have none; and
 //! without reports there is nothing to go on from. A scan is begun again a moment after the policies have
-//! changed.
+//! changed, and none before every source of policies was read once.
 //!
 //! Requests go first: one object at a time is looked at, on one thread, and none while requests are being
 //! answered, for a while.
@@ -158,6 +158,10 @@ impl Auditor {
     async fn once(&self, tenure: Option<&Tenure>, metrics: &Metrics) -> Result<String, String> {
         let in_force = self.policies.in_force();
         let set = in_force.set();
+        // Without its policies what a scan before has found would seem to be mended.
+        if let Some(sources) = in_force.never_read() {
+            return Err(format!("not all policies could be read yet: {sources}"));
+        }
         let known = (self.cluster.definitions(), in_force.followed());
         let (Some(definitions), Some(followed)) = known else {
             return Err("custom kinds are not known yet".to_owned());

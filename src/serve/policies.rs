@@ -115,6 +115,14 @@ impl InForce {
     pub(super) fn followed(&self) -> Option<&Followed> {
         self.0.followed.as_ref()
     }
+
+    /// Names what could never be read so far; `None` if nothing is: then what is not in force was taken
+    /// away.
+    pub(super) fn never_read(&self) -> Option<String> {
+        let unread = self.0.report.unread.iter();
+        let names: Vec<String> = unread.map(|it| format!("`{}`", it.display())).collect();
+        (!self.0.was_whole).then(|| listed(&names, ", "))
+    }
 }
 
 impl Policies {

@@ -139,6 +139,55 @@ async fn the_replica_that_holds_the_lease_keeps_the_reports() {
     assert!(!log.contains("cannot be scanned"), "{log}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs kube-apiserver; tests/kube-apiserver/build"]
+async fn policies_that_cannot_be_read_yet_take_no_result_away() {
+    let policies = [("names.cel", NAMES)];
+    let mut objects = manifests(&policies, &["--service", "policy/portcullis", "--audit"]);
+    objects.extend(
+        [(REPORT.2, true), (CLUSTER_REPORT.2, false)]
+            .map(|(kind, is_namespaced)| definition(REPORT.0, REPORT.1, kind, is_namespaced)),
+    );
+    let mut world = World::start_with(&objects).await;
+    for name in ["bad-1", "worse-1"] {
+        apply(&world.admin, &config_map(name)).await;
+    }
+    let launch = world.launch(&policies, "portcullis");
+    world
+        .add(launch.env("PORTCULLIS_AUDIT_INTERVAL", "1s"))
+        .await;
+    world.reported(&["bad-1"]).await;
+    world.replicas.remove(0).stop().await;
+
+    // The next one begins with a file that is there and cannot be read.
+    let launch = world.launch(&[("other.cel", REPLICAS)], "portcullis");
+    let file = launch.folder().join("policies/names.cel");
+    std::os::unix::fs::symlink("gone", &file).unwrap();
+    let launch = launch.env("PORTCULLIS_AUDIT_INTERVAL", "1s");
+    world.replicas.push(launch.start().await);
+    eventually("two scans are not begun", || async {
+        let page = world.metrics(0).await;
+        let failed = "portcullis_audits_total{reason=\"failed\"} ";
+        let failed = page.lines().find_map(|line| line.strip_prefix(failed))?;
+        (failed.parse::<u64>().unwrap() >= 2).then_some(())
+    })
+    .await;
+    let log = world.replicas[0].log();
+    let why = "not all policies could be read yet: `policies/names.cel`";
+    assert!(log.contains(why), "{log}");
+    world.reported(&["bad-1"]).await;
+    assert!(!world.metrics(0).await.contains("{reason=\"ok\"} 1"));
+
+    // Once it is read, what is found is what it says.
+    let text = NAMES
+        .replace("'bad'", "'worse'")
+        .replace("`bad`", "`worse`");
+    let staged = world.replicas[0].folder().join("staged");
+    fs::write(&staged, text).unwrap();
+    fs::rename(&staged, world.replicas[0].policy("names.cel")).unwrap();
+    world.reported(&["worse-1"]).await;
+}
+
 /// How long a scan of many objects may take on a machine that is busy.
 const LONG: Duration = Duration::from_secs(240);
 /// How long the kind in the middle takes at least: several renewals of the Lease.
