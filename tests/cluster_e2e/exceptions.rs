@@ -308,6 +308,7 @@ async fn an_audit_takes_the_exceptions_that_the_server_would_follow() {
 fn specs() -> (Vec<(Value, &'static str)>, Vec<Value>) {
     let no_day = "the calendar has no such day";
     let long = "é".repeat(600);
+    let unknown = "unknown field beside policies, reason, owner, expires, ticket and match";
     let refused = vec![
         (json!({"expires": "soon"}), "should match"),
         (json!({"expires": ""}), "should match"),
@@ -371,6 +372,23 @@ fn specs() -> (Vec<(Value, &'static str)>, Vec<Value>) {
             json!({"match": {"condition": " \n"}}),
             "write what must hold",
         ),
+        (json!({"namespaces": ["team"]}), "spec: Invalid"),
+        (json!({"namespaces": ["team"]}), unknown),
+        (
+            json!({"match": {"namespaces": ["team"], "name": ["a"]}}),
+            "unknown field beside resources",
+        ),
+        (json!({"match": {"operations": null}}), "unknown field"),
+        (
+            json!({"match": {"objectSelector": {"matchLabels": {"a": "b"}, "matchLabel": {"c": "d"}}}}),
+            "unknown field beside matchLabels",
+        ),
+        (
+            json!({"match": {"namespaceSelector": {"matchExpressions": [
+                {"key": "a", "operator": "Exists", "value": ["b"]},
+            ]}}}),
+            "unknown field beside key",
+        ),
     ];
     let taken = vec![
         json!({"expires": "2028-02-29"}),
@@ -384,7 +402,19 @@ fn specs() -> (Vec<(Value, &'static str)>, Vec<Value>) {
             "v1/pods", "/v1/pods", "/*/pods", "v1/pods/exec", "apps/v1/deployments/scale", "*/*/*/*",
             "networking.istio.io/v1alpha3/virtualservices", "a/*/b",
         ]}}),
-        json!({"match": {"objectSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}}),
+        json!({"match": {"objectSelector": {"matchExpressions": [
+            {"key": "a", "operator": "Exists"}, {"key": "b", "operator": "In", "values": ["c"]},
+        ]}}}),
+        json!({"ticket": "OPS-1", "match": {
+            "resources": ["v1/pods"],
+            "namespaces": ["team"],
+            "names": ["a"],
+            "namespaceSelector": {"matchLabels": {"a": "b"}},
+            "objectSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [
+                {"key": "a", "operator": "Exists"},
+            ]},
+            "condition": "true",
+        }}),
         json!({"match": {"namespaceSelector": {"matchLabels": {"a": ""}}, "condition": "true"}}),
     ];
     (refused, taken)
@@ -447,6 +477,13 @@ async fn the_api_server_refuses_what_could_not_be_used() {
         assert!(said.contains(expected), "{spec}: {said}");
         assert!(!is_read(&folder, &whole), "{spec}");
     }
+    // What is meant for `spec.match` and stands beside `spec` would excuse everything.
+    let mut whole = with(&json!({}));
+    whole["match"] = json!({"names": ["a"]});
+    let said = created(&whole).await.unwrap_err();
+    let unknown = "unknown field beside apiVersion, kind, metadata and spec";
+    assert!(said.contains(unknown), "{said}");
+    assert!(!is_read(&folder, &whole));
     for spec in taken {
         let whole = with(&spec);
         created(&whole)
