@@ -20,6 +20,9 @@ const TLS: &str = "kubernetes.io/tls";
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "portcullis");
+/// The annotation that says the same. helm writes its own name into the label of whatever a release made, at
+/// each upgrade, and leaves alone what it does not know.
+const CERTIFICATE: (&str, &str) = ("portcullis.dev/certificate", "own");
 
 /// What is known of the Secret.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,10 +113,14 @@ pub(super) fn watch_problem(problem: &watcher::Error) -> String {
 fn read(mut object: Secret) -> Found {
     let data = object.data.take().unwrap_or_default();
     let is_empty = data.values().all(|value| value.0.is_empty());
-    let labels = object.metadata.labels.iter().flatten();
-    let mut labels = labels.map(|(key, value)| (key.as_str(), value.as_str()));
+    let has = |marks: &Option<BTreeMap<String, String>>, (key, value): (&str, &str)| {
+        let found = marks.as_ref().and_then(|marks| marks.get(key));
+        found.is_some_and(|it| it == value)
+    };
+    let is_marked =
+        has(&object.metadata.annotations, CERTIFICATE) || has(&object.metadata.labels, MANAGED_BY);
     Found::Present(Version {
-        is_ours: is_empty || labels.any(|label| label == MANAGED_BY),
+        is_ours: is_empty || is_marked,
         keys: data
             .into_iter()
             .map(|(key, value)| (key, value.0))
@@ -154,6 +161,8 @@ pub async fn write(
     for (key, value) in [("app.kubernetes.io/name", "portcullis"), MANAGED_BY] {
         labels.insert(key.to_owned(), value.to_owned());
     }
+    let annotations = secret.metadata.annotations.get_or_insert_default();
+    annotations.insert(CERTIFICATE.0.to_owned(), CERTIFICATE.1.to_owned());
     let data = keys
         .iter()
         .map(|(key, value)| (key.clone(), ByteString(value.clone())));

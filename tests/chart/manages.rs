@@ -7,7 +7,7 @@ use hyper::Method;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::cluster::{World, apply, make_namespace};
@@ -128,6 +128,17 @@ async fn the_program_manages_itself_in_the_rights_of_the_chart() {
         .await;
     assert!(registered().await);
     assert_eq!(keys().await, before);
+    // What is missing then is made again: the Secret is still the server's own to write.
+    let broken = Patch::Merge(json!({"data": {"tls.crt": null}}));
+    let parameters = PatchParams::default();
+    secrets
+        .patch("portcullis-certs", &parameters, &broken)
+        .await
+        .unwrap();
+    eventually("the certificate is made again", || async {
+        keys().await.contains_key("tls.crt").then_some(())
+    })
+    .await;
 
     // Nobody can be called; that the account may do more does not wait for it.
     let more = r#"rbac.extraReads=[{"apiGroup": "", "resources": ["secrets"]}]"#;
