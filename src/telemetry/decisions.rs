@@ -93,6 +93,7 @@ impl DecisionLog {
             losses: Arc::clone(&losses),
             has_failed: false,
             is_torn: false,
+            is_away: false,
         };
         let writer = std::thread::Builder::new()
             .name("decision-log".to_owned())
@@ -228,6 +229,8 @@ struct Writer {
     has_failed: bool,
     /// Whether half a line stands at the end of what was written.
     is_torn: bool,
+    /// Whether the file is not in its place, and none can be made there.
+    is_away: bool,
 }
 
 impl Writer {
@@ -241,17 +244,23 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if looked.elapsed() >= LOOK {
-                let followed = self.output.follow();
-                if let Ok(true) = followed {
-                    self.is_torn = false;
-                }
-                self.note(followed.map(drop));
+                self.follow();
                 looked = Instant::now();
             }
             self.losses.look();
             if let Some(first) = first {
                 is_over = self.write(first);
             }
+        }
+    }
+
+    /// Follows the file, should it have been moved away. That it can be opened does not say that it can be written.
+    fn follow(&mut self) {
+        let followed = self.output.follow();
+        self.is_away = followed.is_err();
+        match followed {
+            Ok(is_new) => self.is_torn &= !is_new,
+            Err(problem) => self.note(Err(problem)),
         }
     }
 
@@ -290,7 +299,10 @@ impl Writer {
         let written = written.iter().filter(|it| **it == b'\n').count() as u64;
         self.counts.written.inc_by(written);
         self.counts.failed.inc_by(count.saturating_sub(written));
-        self.note(outcome);
+        // What goes to a file that was moved away is not where it is looked for.
+        if outcome.is_err() || (count > 0 && !self.is_away) {
+            self.note(outcome);
+        }
         is_over
     }
 

@@ -90,6 +90,49 @@ fn what_there_is_no_room_for_is_counted_and_nobody_waits() {
 }
 
 #[test]
+fn a_disk_stays_full_until_something_is_written() {
+    let full = PathBuf::from("/dev/full");
+    let Ok(file) = File::options().append(true).open(&full) else {
+        return;
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    let (_queue, entries) = sync_channel(1);
+    let mut writer = Writer {
+        entries,
+        output: Output::File { path: full, file },
+        counts: Counts {
+            written: Counter::default(),
+            failed: Counter::default(),
+        },
+        losses: Arc::new(Losses::new(Counter::default(), |_| {})),
+        has_failed: false,
+        is_torn: false,
+        is_away: false,
+    };
+    let add = |writer: &mut Writer| writer.write(Entry::Record(Box::new(record(0))));
+    add(&mut writer);
+    assert!(writer.has_failed);
+    writer.follow();
+    assert!(writer.has_failed, "it could be opened, and not written");
+
+    let path = folder.path().join("decisions.jsonl");
+    let file = File::create(&path).unwrap();
+    writer.output = Output::File { path, file };
+    writer.follow();
+    assert!(writer.has_failed, "nothing was written yet");
+    add(&mut writer);
+    assert!(!writer.has_failed);
+
+    drop(folder);
+    writer.follow();
+    add(&mut writer);
+    assert!(
+        writer.has_failed,
+        "its folder is gone, and the file with it"
+    );
+}
+
+#[test]
 fn how_many_are_dropped_is_said() {
     static SAID: Mutex<Vec<u64>> = Mutex::new(Vec::new());
     let said = || SAID.lock().unwrap().clone();
@@ -143,6 +186,7 @@ fn what_follows_half_a_line_begins_a_new_one() {
         losses: Arc::new(Losses::new(Counter::default(), |_| {})),
         has_failed: false,
         is_torn: false,
+        is_away: false,
     };
     let mut add = |record| {
         assert!(
