@@ -250,6 +250,12 @@ impl Schemas {
         self.kinds.get(kind).copied()
     }
 
+    /// Says whether any kind of a kind's group and version is known.
+    pub fn has_version_of(&self, kind: &Kind) -> bool {
+        let mut kinds = self.kinds.keys();
+        kinds.any(|it| it.group == kind.group && it.version == kind.version)
+    }
+
     /// Returns a schema.
     pub fn schema(&self, id: SchemaId) -> &Schema {
         static NOTHING: std::sync::LazyLock<Schema> = std::sync::LazyLock::new(|| Schema {

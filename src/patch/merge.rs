@@ -33,6 +33,9 @@ pub enum MergeError {
         "Resource kind {0} not found. There can be a delay between when CustomResourceDefinitions are created and when they are available."
     )]
     UnknownKind(GroupVersionKind),
+    /// What the API server publishes of the kind's group and version has no schema of the kind.
+    #[error("failed to convert patch object to typed object: no corresponding type for {0}")]
+    NoType(GroupVersionKind),
     /// The configuration is not of the kind's schema.
     #[error("failed to convert patch object to typed object: {0}")]
     Configuration(Faults),
@@ -108,10 +111,7 @@ pub fn merge_into(
     configuration: &Configuration,
 ) -> Result<(), MergeError> {
     let types = Types { schemas };
-    let root = schemas
-        .kind(kind)
-        .map(TypeRef::of)
-        .ok_or_else(|| MergeError::UnknownKind(GroupVersionKind(kind.clone())))?;
+    let root = published(schemas, kind)?;
     let configuration = of_kind(configuration, kind);
     validate::check(types, root, &configuration, validate::Duplicates::Refused)?
         .map_or(Ok(()), |faults| Err(MergeError::Configuration(faults)))?;
@@ -123,6 +123,26 @@ pub fn merge_into(
         .map_or(Ok(()), |faults| Err(MergeError::Object(faults)))?;
     merge_value(types, root, object, &configuration);
     Ok(())
+}
+
+/// Kinds of subresources that are published only with other groups' kinds, by group and kind: upstream
+/// looks for a schema in the document of the kind's own group and version (apiserver
+/// `plugin/policy/mutating/patch/typeconverter.go`, `GetTypeConverter`).
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("authentication.k8s.io", "TokenRequest"),
+    ("autoscaling", "Scale"),
+    ("policy", "Eviction"),
+];
+
+fn published(schemas: &Schemas, kind: &Kind) -> Result<TypeRef, MergeError> {
+    let is_elsewhere = ELSEWHERE.contains(&(&kind.group, &kind.kind));
+    match schemas.kind(kind).filter(|_| !is_elsewhere) {
+        Some(id) => Ok(TypeRef::of(id)),
+        None if schemas.has_version_of(kind) => {
+            Err(MergeError::NoType(GroupVersionKind(kind.clone())))
+        }
+        None => Err(MergeError::UnknownKind(GroupVersionKind(kind.clone()))),
+    }
 }
 
 fn of_kind(configuration: &Configuration, kind: &Kind) -> Configuration {

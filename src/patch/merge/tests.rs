@@ -143,3 +143,33 @@ fn deep_objects_are_refused() {
         })
     );
 }
+
+#[test]
+fn kinds_are_merged_that_their_own_version_publishes() {
+    let metadata = Configuration::from(&json!({"metadata": {"labels": {"a": "b"}}}));
+    let no_type = "failed to convert patch object to typed object: no corresponding type for ";
+    let rows = [
+        ("autoscaling", "v1", "Scale", Some(no_type)),
+        ("policy", "v1", "Eviction", Some(no_type)),
+        ("authentication.k8s.io", "v1", "TokenRequest", Some(no_type)),
+        ("", "v1", "PodExecOptions", Some(no_type)),
+        ("example.com", "v1", "Widget", Some("Resource kind ")),
+        ("", "v1", "Binding", None),
+    ];
+    for (group, version, name, expect) in rows {
+        let merged = merge(
+            schemas(),
+            &kind(group, version, name),
+            &json!({}),
+            &metadata,
+        );
+        match expect {
+            Some(expect) => {
+                let expect = format!("{expect}{group}/{version}, Kind={name}");
+                let error = merged.unwrap_err().to_string();
+                assert!(error.starts_with(&expect), "{error}");
+            }
+            None => assert_eq!(merged.unwrap()["metadata"]["labels"]["a"], "b", "{name}"),
+        }
+    }
+}
