@@ -28,7 +28,7 @@ use serde_json::value::to_raw_value;
 
 use crate::admission::convert::convert;
 use crate::admission::resources::{Provenance, split};
-use crate::admission::review::{AdmissionRequest, GroupVersionKind};
+use crate::admission::review::{self, AdmissionRequest, GroupVersionKind};
 use crate::admission::{decode, defaults};
 use crate::json::{self, Json};
 use crate::patch;
@@ -165,6 +165,11 @@ fn mutate_once(
     (mutating, among): (Mutating<'_>, among::Among<'_>),
     observer: &mut dyn Observer,
 ) -> Result<Mutated, EngineError> {
+    if request.operation == review::Operation::Delete {
+        // Upstream never asks mutating policies about these, whatever their rules say
+        // (apiserver `plugin/policy/mutating/plugin.go`, `NewPlugin`).
+        return Ok(Mutated::default());
+    }
     let target = Target::of(request, options.resources);
     let candidates: Vec<_> = matching::candidates(set, PolicyKind::Mutating, &target)
         .filter(|(bound, _)| is_selected(bound, options) && among.has(bound))

@@ -146,7 +146,10 @@ impl Demand {
                 Phase::Mutate => set.mutating(),
             };
             let policies: Vec<&Policy> = asked_by(bound, endpoint.failure_policy).collect();
-            let rules = rules::union(policies.iter().flat_map(|policy| resource_rules(policy)));
+            let mut rules = rules::union(policies.iter().flat_map(|policy| resource_rules(policy)));
+            if endpoint.phase == Phase::Mutate {
+                rules = rules::without_deletions(rules);
+            }
             for policy in &policies {
                 for resource in resource_rules(policy).flat_map(guards::guarded_names) {
                     unreachable.insert(Unreachable {

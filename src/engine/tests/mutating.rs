@@ -487,3 +487,29 @@ fn an_object_that_would_change_again_is_told_of_without_a_consequence() {
         assert_eq!(mutated.unsettled.len(), count, "{expression}");
     }
 }
+
+#[test]
+fn a_deletion_is_none_of_their_business() {
+    // Kubernetes does not ask them, so that a missing parameter refuses nothing.
+    let bound = |rule: &str| {
+        let policy = policy("a", NEVER, &[("JSONPatch", "[]")]);
+        let policy = policy.replace("operations: [CREATE, UPDATE]", rule);
+        let param_kind = "spec:\n  paramKind: {apiVersion: v1, kind: ConfigMap}\n";
+        let policy = policy.replacen("spec:\n", param_kind, 1);
+        let reference = "policyName: a, paramRef: {name: x, parameterNotFoundAction: Deny}";
+        set_of(&[policy.replace("policyName: a", reference)])
+    };
+    let object =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}});
+    let deletion = [
+        ("/operation", json!("DELETE")),
+        ("/object", Value::Null),
+        ("/oldObject", object),
+    ];
+    let everything = bound("operations: ['*']");
+    let mutated = changed(&everything, &body(&deletion), Defaults::Omitted);
+    assert!(!mutated.is_denied(), "{mutated:?}");
+    let created = changed(&everything, &body(&[]), Defaults::Omitted);
+    let reason = "no params found for policy binding with `Deny` parameterNotFoundAction";
+    assert!(format!("{created:?}").contains(reason), "{created:?}");
+}

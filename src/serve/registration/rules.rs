@@ -104,6 +104,15 @@ fn split(resource: &str) -> (&str, &str) {
     resource.split_once('/').unwrap_or((resource, ""))
 }
 
+/// Returns rules for policies that change objects, which are never asked about deletions.
+pub(super) fn without_deletions(mut rules: Vec<Rule>) -> Vec<Rule> {
+    for rule in &mut rules {
+        rule.operations.remove(Operation::Delete.as_str());
+    }
+    rules.retain(|rule| !rule.operations.is_empty());
+    rules
+}
+
 /// Returns rules that match what any of these does, without what the webhook is never called for.
 ///
 /// They are valid whatever the policies' are: a wildcard is alone in its list (kubernetes

@@ -181,6 +181,18 @@ fn rules_are_those_of_the_policies_put_together() {
 }
 
 #[test]
+fn policies_that_change_objects_are_not_asked_about_deletions() {
+    let change = "// ---\n// match: {resources: [v1/pods], operations: ['*']}\n// mutate: true\n// \
+                  ---\n// @patch\n[]\n";
+    let set = set(&[("a.cel", change.to_owned())]);
+    let [_, mutating] = Demand::of(&set).configurations(&place(), None);
+    assert_eq!(
+        mutating["webhooks"][0]["rules"][0]["operations"],
+        json!(["CONNECT", "CREATE", "UPDATE"])
+    );
+}
+
+#[test]
 fn each_failure_policy_is_one_entry_with_its_path() {
     let pods = json!([rule(&["CREATE"], &[""], &["pods"])]);
     let mutation = "// ---\n// match: {resources: [apps/v1/deployments]}\n// mutate: true\n\
