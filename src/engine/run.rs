@@ -216,12 +216,21 @@ impl<'a> Run<'a, '_> {
                 self.ignored = errors.first().map(|first| first.kind);
                 Ok(false)
             }
-            ([only], FailurePolicy::Fail) => Err(only.clone()),
             ([first, ..], FailurePolicy::Fail) => {
-                let messages: Vec<&str> = errors.iter().map(|it| it.message.as_str()).collect();
+                // As an aggregate of Go, which says the same once.
+                let mut messages: Vec<&str> = Vec::new();
+                for problem in &errors {
+                    if !messages.contains(&problem.message.as_str()) {
+                        messages.push(&problem.message);
+                    }
+                }
+                let message = match messages.as_slice() {
+                    [only] => (*only).to_owned(),
+                    several => format!("[{}]", several.join(", ")),
+                };
                 Err(Problem {
                     kind: first.kind,
-                    message: format!("[{}]", messages.join(", ")),
+                    message,
                 })
             }
         }

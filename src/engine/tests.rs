@@ -184,6 +184,12 @@ fn one_condition_that_does_not_hold_wins_over_an_error() {
     );
     check(conditions(&["object.spec.replicas == 2"]), &[], &[]);
     check(conditions(&["object.missing == 1", "false"]), &[], &[]);
+    // The same error is told once.
+    check(
+        conditions(&["object.missing == 1", "object.missing == 1"]),
+        &[],
+        &["Deny: expression 'object.missing == 1' resulted in error: no such key: missing"],
+    );
     check(
         conditions(&["object.missing == 1", "true"]),
         &[],
