@@ -12,6 +12,7 @@ mod dial;
 pub mod exceptions;
 pub mod herald;
 pub mod policies;
+mod registered;
 pub mod registration;
 mod reload;
 pub mod shutdown;

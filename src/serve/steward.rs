@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use super::certificate::Keeper;
 use super::config::Certificates;
 use super::dial::dial;
+use super::registered;
 use super::registration::{Demand, Place, guards};
 use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
@@ -82,6 +83,8 @@ pub(super) struct Steward {
 struct Work {
     /// Whether what others had registered is known.
     has_adopted: bool,
+    /// Whether what was registered before it held the Lease is known.
+    has_read: bool,
     /// The configurations, when they were written, and what else is in them.
     registered: Option<Registered>,
     /// What somebody else had written and was taken out last, and when.
@@ -430,6 +433,12 @@ impl Steward {
         }
         let name = self.terms.names.first().map_or("", String::as_str);
         dial(self.address, name, bundle, self.keeper.provider()).await?;
+        if !work.has_read {
+            let found = registered::read(&self.management.client, &place.name).await?;
+            let found = registered::webhooks(&found).filter(|it| registered::leads_here(it, place));
+            tracing::info!(webhooks = found.count(), "registered so far");
+            work.has_read = true;
+        }
         let before = work.registered.as_ref();
         let is_new = before.map(|it| &it.configurations) != Some(&configurations);
         let mut generations = before

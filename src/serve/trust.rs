@@ -9,26 +9,17 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use k8s_openapi::ByteString;
 use kube::Client;
-use kube::api::{Api, DynamicObject};
-use kube::core::GroupVersionKind;
-use kube::discovery::ApiResource;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 
-use super::registration::{Place, Target};
+use super::registered;
+use super::registration::Place;
 use crate::certs::pair::Pair;
 use crate::certs::resolver::Resolver;
 use crate::certs::rotation::{certificates, unexpired};
-use crate::cluster::connect::described;
-use crate::cluster::lease::REQUEST;
 use crate::webhook::admission::Check;
 
-/// What is registered is of these kinds.
-const KINDS: [&str; 2] = [
-    "ValidatingWebhookConfiguration",
-    "MutatingWebhookConfiguration",
-];
 /// How often it is read by a replica that is not trusted, or while nothing is registered.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -65,18 +56,16 @@ impl Trust {
     /// # Errors
     /// It could not be read; what was known stays.
     pub(super) async fn read(&self, now: SystemTime) -> Result<String, String> {
-        let mut bundles = Vec::new();
-        for kind in KINDS {
-            match self.get(kind).await {
-                Ok(configuration) => self.collect(&configuration, now, &mut bundles),
-                Err(problem) => {
-                    if matches!(&**self.known.load(), Known::Unread(_)) {
-                        self.known.store(Arc::new(Known::Unread(problem.clone())));
-                    }
-                    return Err(problem);
+        let configurations = match registered::read(&self.client, &self.place.name).await {
+            Ok(configurations) => configurations,
+            Err(problem) => {
+                if matches!(&**self.known.load(), Known::Unread(_)) {
+                    self.known.store(Arc::new(Known::Unread(problem.clone())));
                 }
+                return Err(problem);
             }
-        }
+        };
+        let bundles = self.bundles(&configurations, now);
         let all = bundles.concat();
         self.known.store(Arc::new(Known::Bundles(bundles)));
         Ok(all)
@@ -149,37 +138,13 @@ impl Trust {
         Ok(())
     }
 
-    async fn get(&self, kind: &str) -> Result<Value, String> {
-        let group = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
-        let plural = format!("{}s", kind.to_lowercase());
-        let resource = ApiResource::from_gvk_with_plural(&group, &plural);
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let name = &self.place.name;
-        match tokio::time::timeout(REQUEST, api.get_opt(name)).await {
-            Ok(Ok(found)) => Ok(found.map_or(Value::Null, |it| it.data)),
-            Ok(Err(problem)) => Err(format!("the {kind} `{name}`: {}", described(&problem))),
-            Err(_) => Err("the API server does not answer".to_owned()),
-        }
-    }
-
-    /// Adds what of the bundles of what leads here holds.
-    fn collect(&self, configuration: &Value, now: SystemTime, bundles: &mut Vec<String>) {
-        let webhooks = configuration.get("webhooks").and_then(Value::as_array);
-        for webhook in webhooks.into_iter().flatten() {
-            let text = |path: &str| webhook.pointer(path).and_then(Value::as_str);
-            let leads_here = match &self.place.target {
-                Target::Service(service) => {
-                    text("/clientConfig/service/namespace") == Some(&service.namespace)
-                        && text("/clientConfig/service/name") == Some(&service.name)
-                }
-                Target::Url(url) => {
-                    text("/clientConfig/url").is_some_and(|it| it.starts_with(url.as_str()))
-                }
-            };
-            if !leads_here {
-                continue;
-            }
-            let bundle = text("/clientConfig/caBundle").unwrap_or_default();
+    /// Returns what of the bundles of what leads here holds, each once.
+    fn bundles(&self, configurations: &[Value; 2], now: SystemTime) -> Vec<String> {
+        let mut bundles = Vec::new();
+        let webhooks = registered::webhooks(configurations);
+        for webhook in webhooks.filter(|it| registered::leads_here(it, &self.place)) {
+            let bundle = webhook.pointer("/clientConfig/caBundle");
+            let bundle = bundle.and_then(Value::as_str).unwrap_or_default();
             let bundle = serde_json::from_value::<ByteString>(Value::from(bundle));
             let bundle = bundle.map_or_else(|_| Vec::new(), |it| it.0);
             let bundle = unexpired(&String::from_utf8_lossy(&bundle), now);
@@ -187,5 +152,6 @@ impl Trust {
                 bundles.push(bundle);
             }
         }
+        bundles
     }
 }

@@ -75,7 +75,7 @@ fn a_server_that_manages_itself_gets_what_it_fills_in_and_may_do_no_more() {
                 "apiGroups": ["admissionregistration.k8s.io"],
                 "resources": configurations,
                 "resourceNames": ["portcullis"],
-                "verbs": ["patch"],
+                "verbs": ["get", "patch"],
             },
         ])
     );

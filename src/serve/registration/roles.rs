@@ -329,17 +329,14 @@ fn reading(
 fn writing(settings: &Settings<'_>) -> Vec<Value> {
     let mut rules = Vec::new();
     let group = "admissionregistration.k8s.io";
-    if let Management::Own(secret) = settings.management {
+    if matches!(settings.management, Management::Own(_)) {
         let configurations = [
             "mutatingwebhookconfigurations",
             "validatingwebhookconfigurations",
         ];
-        // A certificate that somebody else makes is compared with what API servers trust.
-        let verbs: &[&str] = match secret {
-            Some(_) => &["patch"],
-            None => &["get", "patch"],
-        };
-        rules.push(of(rule(group, &configurations, verbs), settings.name));
+        // Whether a webhook is in force already, and what API servers trust that call it.
+        let written = rule(group, &configurations, &["get", "patch"]);
+        rules.push(of(written, settings.name));
     }
     if settings.cluster_policies == ClusterPolicies::Labelled {
         rules.push(rule(group, &POLICY_RESOURCES, &["list", "watch"]));
