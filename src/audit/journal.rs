@@ -138,6 +138,14 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         let mut file = options.open(path).map_err(unusable)?;
+        if !file.metadata().map_err(unusable)?.is_file() {
+            // A device may have no end.
+            let problem = "it is no regular file";
+            return Err(unusable(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                problem,
+            )));
+        }
         let mut reader = BufReader::new(&file);
         let mut line = Vec::new();
         let mut whole = reader.read_until(b'\n', &mut line).map_err(unusable)?;

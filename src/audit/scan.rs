@@ -320,7 +320,9 @@ impl Scan<'_> {
         tell: &mut (dyn FnMut(&Part, Option<u64>) + Send),
     ) -> Result<Part, ListError> {
         let all = [None];
-        let named: Vec<Option<&str>> = self.namespaces.iter().map(|it| Some(it.as_str())).collect();
+        // Whoever names one twice has it looked at once.
+        let named: BTreeSet<&str> = self.namespaces.iter().map(String::as_str).collect();
+        let named: Vec<Option<&str>> = named.into_iter().map(Some).collect();
         let namespaces = match named.is_empty() {
             true => &all[..],
             false => &named[..],

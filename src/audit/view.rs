@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::list::{Ask, ListError, Lister};
@@ -84,6 +85,23 @@ impl Texts {
             }
         }
         listed
+    }
+
+    /// Returns the names of the objects of a kind; none if it could not be listed.
+    pub fn names(&self, kind: &ParamKind) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Named {
+            metadata: Metadata,
+        }
+        #[derive(Deserialize)]
+        struct Metadata {
+            name: String,
+        }
+        let texts = self.kinds.get(kind).map(|it| &it.texts[..]);
+        let named = texts.unwrap_or_default().iter();
+        // The API server gives a name to each.
+        let named = named.filter_map(|text| serde_json::from_str::<Named>(text).ok());
+        named.map(|it| it.metadata.name).collect()
     }
 }
 

@@ -221,10 +221,13 @@ impl Writer<'_> {
 
     /// Returns the collections that reports are in.
     fn collections(&self) -> Vec<String> {
-        let named = self.namespaces.iter();
-        match self.namespaces.is_empty() {
+        let named: BTreeSet<&String> = self.namespaces.iter().collect();
+        match named.is_empty() {
             true => vec![self.collection(None, true), self.collection(None, false)],
-            false => named.map(|it| self.collection(Some(it), true)).collect(),
+            false => {
+                let each = named.into_iter();
+                each.map(|it| self.collection(Some(it), true)).collect()
+            }
         }
     }
 

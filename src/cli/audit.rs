@@ -383,6 +383,8 @@ async fn audit(
     let set = &set;
     let mut plan = Plan::of(set, &known.discovery, &only);
     let texts = read(&lister, &known, set).await?;
+    let there = || texts.names(&view::namespace_kind());
+    check_names("--namespace", &args.namespace, there)?;
     for (kind, problem) in &texts.problems {
         plan.leave_out_readers(set, &kind.api_version, &kind.kind, &problem.to_string());
     }

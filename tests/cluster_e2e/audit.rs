@@ -290,6 +290,18 @@ async fn an_audit_finds_what_is_there_and_reports_change_only_with_it() {
         "{out}"
     );
     assert!(err.contains("scanned, 1 violation"), "{err}");
+    let (_, err) = said(&run(&["-n", "other", "-n", "other", "--policy", "names"]));
+    assert!(err.contains("scanned, 1 violation"), "{err}");
+    // A slip of the pen must not look like a namespace in which all is well.
+    let nowhere = run(&["-n", "othr"]);
+    let (_, err) = said(&nowhere);
+    assert_eq!(nowhere.status.code(), Some(2), "{err}");
+    assert!(err.contains("did you mean `other`?"), "{err}");
+    // It has no end.
+    let endless = run(&["--resume", "/dev/full"]);
+    let (_, err) = said(&endless);
+    assert_eq!(endless.status.code(), Some(2), "{err}");
+    assert!(err.contains("it is no regular file"), "{err}");
 
     // Without definitions it says what is missing.
     let (_, err) = said(&run(&["--report"]));
