@@ -20,6 +20,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -98,6 +99,8 @@ pub fn run() -> ExitCode {
         Command::New(args) => new::run(&args),
     };
     match outcome {
+        // Whoever reads half of the results must not take them for all.
+        Ok(_) if IS_CUT_SHORT.load(Ordering::Relaxed) => Exit::Service.into(),
         Ok(exit) => exit.into(),
         Err(problem) => {
             note(&format!("error: {}", with_causes(problem.as_ref())));
@@ -247,10 +250,20 @@ impl Colour {
     }
 }
 
+/// Whether results could not be written.
+static IS_CUT_SHORT: AtomicBool = AtomicBool::new(false);
+
 /// Writes results; a reader that has gone away ends them, and is no error.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let Err(problem) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else {
+        return;
+    };
+    let is_said = IS_CUT_SHORT.load(Ordering::Relaxed);
+    if problem.kind() != io::ErrorKind::BrokenPipe && !is_said {
+        IS_CUT_SHORT.store(true, Ordering::Relaxed);
+        note(&format!("error: the results cannot be written: {problem}"));
+    }
 }
 
 /// Writes a line about the run itself.

@@ -278,3 +278,30 @@ fn what_is_given_twice_is_there_once() {
         "{output:?}"
     );
 }
+
+#[test]
+fn results_that_cannot_be_written_are_no_success() {
+    let folder = folder();
+    let Ok(full) = fs::File::options().write(true).open("/dev/full") else {
+        return;
+    };
+    let run = |line: &str, out: fs::File| {
+        Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(line.split_whitespace())
+            .current_dir(folder.path())
+            .stdout(out)
+            .output()
+            .unwrap()
+    };
+    for line in [
+        "check good.yaml --policies good.cel --format sarif",
+        "lint good.cel --format json",
+        "export good.cel",
+    ] {
+        let output = run(line, full.try_clone().unwrap());
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{line}: {err}");
+        let said = "error: the results cannot be written: No space left on device";
+        assert_eq!(err.matches(said).count(), 1, "{line}: {err}");
+    }
+}
