@@ -180,6 +180,14 @@ impl Output {
         }
     }
 
+    /// Says whether the file has no name any more, so that nobody will read it.
+    fn is_nowhere(&self) -> bool {
+        match self {
+            Output::Stdout => false,
+            Output::File { file, .. } => file.metadata().is_ok_and(|it| it.nlink() == 0),
+        }
+    }
+
     /// Opens the file anew if another one, or none, lies in its place; says whether it was.
     fn follow(&mut self) -> io::Result<bool> {
         let Output::File { path, file } = self else {
@@ -290,7 +298,11 @@ impl Writer {
             }
             next = self.entries.try_recv();
         };
-        let (bytes, outcome) = self.output.write(&lines);
+        let is_lost = self.is_away && self.output.is_nowhere();
+        let (bytes, outcome) = match is_lost {
+            true => (0, Ok(())),
+            false => self.output.write(&lines),
+        };
         if let Some(last) = bytes.checked_sub(1) {
             self.is_torn = lines.get(last) != Some(&b'\n');
         }

@@ -130,6 +130,8 @@ fn a_disk_stays_full_until_something_is_written() {
         writer.has_failed,
         "its folder is gone, and the file with it"
     );
+    let Counts { written, failed } = &writer.counts;
+    assert_eq!((written.get(), failed.get()), (1, 2));
 }
 
 #[test]
