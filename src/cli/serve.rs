@@ -34,7 +34,7 @@ use crate::serve::watch::{Source as Hints, Watch};
 use crate::serve::{Ended, Engine, Reload, ServeError, Server};
 use crate::sources;
 use crate::telemetry::decisions::Target;
-use crate::telemetry::logs::{self, Log};
+use crate::telemetry::logs::{self, Log, LogFormat};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::policies::{Faulty, PolicyMetrics};
 use crate::telemetry::scans::ScanMetrics;
@@ -449,9 +449,15 @@ async fn serve(config: &Config, log: &Log) -> anyhow::Result<Exit> {
         sample: sample.as_deref(),
     };
     // Nobody may be reading, and the server serves all the same.
-    let _ = match config.decision_log {
-        Some(Target::Stdout) => io::stderr().write_all(welcome.text().as_bytes()),
-        _ => io::stdout().write_all(welcome.text().as_bytes()),
+    let _ = match (config.log.format, &config.decision_log) {
+        (LogFormat::Json, _) => {
+            welcome.log();
+            Ok(())
+        }
+        (LogFormat::Text, Some(Target::Stdout)) => {
+            io::stderr().write_all(welcome.text().as_bytes())
+        }
+        (LogFormat::Text, _) => io::stdout().write_all(welcome.text().as_bytes()),
     };
     let ended = server.run(signals).await;
     for task in following.into_iter().chain([watching]) {

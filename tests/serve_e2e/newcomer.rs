@@ -103,3 +103,17 @@ async fn a_second_start_uses_the_same_authority() {
     assert_denies_meshery(&try_it(&second).await);
     second.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_of_json_is_told_in_json() {
+    let server = Launch::new().args(["--log-format", "json"]).start().await;
+    let said: Value = serde_json::from_str(&server.welcome)
+        .unwrap_or_else(|_| panic!("it is no line of JSON: {}", server.welcome));
+    let webhook = said["webhook"].as_str().unwrap_or_default();
+    assert!(webhook.starts_with("https://127.0.0.1:"), "{webhook}");
+    assert_eq!(said["mode"], "enforce");
+    for line in server.log().lines() {
+        let line: Result<Value, _> = serde_json::from_str(line);
+        assert!(line.is_ok(), "{}", server.log());
+    }
+}

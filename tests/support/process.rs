@@ -148,6 +148,11 @@ impl Launch {
 
 /// Finds what a person is told among the lines of the log.
 fn welcomed(log: &str) -> Option<String> {
+    // A log of JSON has a line of its own.
+    let line = log.lines().find(|it| it.contains(r#""portcullis serves""#));
+    if let Some(line) = line.filter(|it| it.ends_with('}')) {
+        return Some(line.to_owned());
+    }
     let begin = log.find(" serves; ")?;
     let text = log.get(begin..)?;
     let end = text.find("admin ")?;

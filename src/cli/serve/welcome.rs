@@ -25,6 +25,22 @@ impl Welcome<'_> {
         text
     }
 
+    /// Says the same to collectors, in one line; the policies are at `/policies`.
+    pub(super) fn log(&self) {
+        let (address, admin) = (reachable(self.address), reachable(self.admin));
+        let mode = match self.mode {
+            Mode::Enforce => "enforce",
+            Mode::Audit => "audit",
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            webhook = %format_args!("https://{address}/validate"),
+            admin = %format_args!("http://{admin}/"),
+            mode,
+            "portcullis serves"
+        );
+    }
+
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let (address, admin) = (reachable(self.address), reachable(self.admin));
         let mode = match self.mode {
