@@ -24,6 +24,9 @@ use crate::text::Source;
 /// Exits with 0 if all cases end as expected, with 1 if not (with --coverage also if a validation
 /// was not seen to admit and to deny), and with 2 if a policy or a file of tests cannot be used.
 ///
+/// A case that expects an `object` or a `patch` has the policies' mutations made, whether or not they are
+/// switched on (`mutate: true`) or on trial (`action: audit`): it says what enforcing them would do.
+///
 /// PolicyExceptions that lie with the policies excuse, too, at the time that a case gives as `now`; those of a
 /// case are its `exceptions`. There is no option for others: a test is to end the same for everybody.
 #[derive(Debug, clap::Args)]

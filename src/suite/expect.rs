@@ -224,7 +224,7 @@ impl Expect {
         }
     }
 
-    /// Says whether the mutations of the policies are to run, switched on or not.
+    /// Says whether the mutations of the policies are to be made, switched on or not, on trial or not.
     pub fn mutates(&self) -> bool {
         self.object.is_some() || self.patch.is_some()
     }

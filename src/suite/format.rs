@@ -14,6 +14,10 @@
 //! A case without any object is about policies with `scope: cluster`; it has `cluster`, `settings`
 //! and `expect` only.
 //!
+//! A case that expects an `object` or a `patch` is about what the mutations make: they are made, whether or
+//! not they are switched on (`mutate`) or on trial (`action: audit`), so that a test says what enforcing
+//! would do. Validations judge the result, and one on trial still only records.
+//!
 //! A case may give `exceptions`: PolicyExceptions, which excuse at the time that the case or the file
 //! gives as `now`, so that a test does not end when they do.
 //!

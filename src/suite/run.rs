@@ -24,7 +24,7 @@ use crate::engine::{self, EngineError, Options};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::settle_reach;
 use crate::policy::model::{
-    Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyScope,
+    Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyKind, PolicyScope,
     ValidationAction,
 };
 use crate::policy::set::{Built, PolicySet};
@@ -216,8 +216,8 @@ impl UnderTest {
         Ok(got(&verdict, watch.applied, watch.errors))
     }
 
-    /// Compiles the policies with the settings of a case, and with their mutations switched on if it
-    /// expects some; `None` if nothing is other than it is written.
+    /// Compiles the policies with the settings of a case, and with their mutations made if it expects
+    /// some; `None` if nothing is other than it is written.
     fn with_settings(&self, file: &TestFile, case: &Case) -> Result<Option<PolicySet>, Diagnostic> {
         let is_as_written = case.settings.is_empty() && case.exceptions.is_empty();
         if is_as_written && !case.expect.mutates() {
@@ -225,8 +225,8 @@ impl UnderTest {
         }
         let mut documents = self.documents.clone();
         documents.exceptions.extend(case.exceptions.iter().cloned());
-        for policy in &mut documents.policies {
-            policy.mutate |= case.expect.mutates();
+        if case.expect.mutates() {
+            switch_mutations_on(&mut documents);
         }
         for (name, value, span) in &case.settings {
             let mut is_known = false;
@@ -452,6 +452,19 @@ fn complete(object: &mut Value, api_version: &str, kind: &str, name: &str) {
     fill(fields, "kind", kind);
     if let Value::Object(metadata) = fields.entry("metadata").or_insert_with(|| json!({})) {
         fill(metadata, "name", name);
+    }
+}
+
+/// Has all mutations made, as if they were switched on and nothing were on trial: what they make of an
+/// object is to be known before. What only records a violation goes on to record it.
+fn switch_mutations_on(documents: &mut Documents) {
+    for policy in &mut documents.policies {
+        policy.mutate = true;
+    }
+    for binding in &mut documents.bindings {
+        if binding.kind == PolicyKind::Mutating && binding.is_audited() {
+            binding.validation_actions.clear();
+        }
     }
 }
 

@@ -133,6 +133,43 @@ fn a_case_ends_as_the_policy_decides() {
     }
 }
 
+#[test]
+fn what_a_mutation_makes_is_the_same_switched_off_and_on_trial() {
+    for (front_matter, found) in [
+        ("mutate: true", "deny"),
+        ("mutate: false", "deny"),
+        ("mutate: true\n// action: audit", "audit"),
+        ("action: audit", "audit"),
+    ] {
+        let policy = format!(
+            "// ---\n// {front_matter}\n// match: {{resources: [v1/configmaps]}}\n// ---\n\
+             // @require it is labelled\nobject.metadata.?labels.a.orValue('') != ''\n\
+             // @require it is called `a`\nobject.metadata.name == 'a'\n\
+             // @patch\n[JSONPatch{{op: 'add', path: '/metadata/labels', value: {{'a': 'b'}}}}]\n"
+        );
+        let under_test = under_test(&policy, "p.cel");
+        let case = |case: &str| {
+            let case = format!("- {{name: c, remove: data.number, {case}}}");
+            outcomes(&under_test, &case).0.remove(0)
+        };
+        assert_eq!(
+            case("expect: {object: {metadata: {labels: {a: b}}}}"),
+            "passed",
+            "{policy}"
+        );
+        let other = case("expect: {object: {metadata: {labels: {a: c}}}}");
+        let expected = r#"-object.metadata.labels.a: "c"|+object.metadata.labels.a: "b""#;
+        assert!(other.starts_with(expected), "{other}");
+        // What is on trial still only records what its rules find of the result.
+        let changed = "set: {metadata.name: b}, expect: {object: {metadata: {labels: {a: b}}}}";
+        let expected = format!("-admit|+{found}: it is called `a`");
+        assert_eq!(case(changed), expected, "{policy}");
+        // Who asks for no change has the object judged as it is.
+        let expected = format!("-admit|+{found}: it is labelled");
+        assert_eq!(case("expect: admit"), expected, "{policy}");
+    }
+}
+
 const KUBERNETES: &str = "apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata: {name: p}
