@@ -35,6 +35,19 @@ impl Documents {
             binding.places = Places::default();
         }
     }
+
+    /// Has all mutations made, as if they were switched on and none were on trial: for whoever asks what
+    /// they make of an object. What only records a violation goes on to record it.
+    pub fn make_mutations(&mut self) {
+        for policy in &mut self.policies {
+            policy.mutate = true;
+        }
+        for binding in &mut self.bindings {
+            if binding.kind == PolicyKind::Mutating && binding.is_audited() {
+                binding.validation_actions.clear();
+            }
+        }
+    }
 }
 
 /// A validating or mutating policy.

@@ -24,7 +24,7 @@ use crate::engine::{self, EngineError, Options};
 use crate::policy::compile::CompiledPolicy;
 use crate::policy::exceptions::settle_reach;
 use crate::policy::model::{
-    Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyKind, PolicyScope,
+    Documents, Form, Origin, ParamKind, ParamObject, ParamSelect, Policy, PolicyScope,
     ValidationAction,
 };
 use crate::policy::set::{Built, PolicySet};
@@ -226,7 +226,7 @@ impl UnderTest {
         let mut documents = self.documents.clone();
         documents.exceptions.extend(case.exceptions.iter().cloned());
         if case.expect.mutates() {
-            switch_mutations_on(&mut documents);
+            documents.make_mutations();
         }
         for (name, value, span) in &case.settings {
             let mut is_known = false;
@@ -452,19 +452,6 @@ fn complete(object: &mut Value, api_version: &str, kind: &str, name: &str) {
     fill(fields, "kind", kind);
     if let Value::Object(metadata) = fields.entry("metadata").or_insert_with(|| json!({})) {
         fill(metadata, "name", name);
-    }
-}
-
-/// Has all mutations made, as if they were switched on and nothing were on trial: what they make of an
-/// object is to be known before. What only records a violation goes on to record it.
-fn switch_mutations_on(documents: &mut Documents) {
-    for policy in &mut documents.policies {
-        policy.mutate = true;
-    }
-    for binding in &mut documents.bindings {
-        if binding.kind == PolicyKind::Mutating && binding.is_audited() {
-            binding.validation_actions.clear();
-        }
     }
 }
 

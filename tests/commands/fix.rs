@@ -328,6 +328,14 @@ fn a_mutation_is_explained_by_the_file_it_is_in() {
         by_file.out.contains("Deployment default/web"),
         "{by_file:?}"
     );
+    // On trial it is not made by a server, and explained all the same.
+    let on_trial = REPLICAS.replace(
+        "// failurePolicy: Fail",
+        "// action: audit\n// mutate: true",
+    );
+    folder.write("p/replicas.cel", on_trial.as_bytes());
+    let tried = folder.run("explain p/replicas.cel --object d.yaml");
+    assert_eq!(tried.out, by_name.out, "{tried:?}");
     let none = folder.run("explain d.yaml --object d.yaml");
     assert_eq!(none.code, Some(2), "{none:?}");
     assert!(

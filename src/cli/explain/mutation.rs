@@ -91,7 +91,7 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// Returns the policy alone, its mutation switched on; `None` if it cannot be used, which is said.
+/// Returns the policy alone, its mutation made, whether or not it is switched on or on trial; `None` if it cannot be used, which is said.
 fn only(name: &str, args: &Args) -> anyhow::Result<Result<Option<PolicySet>, Unknown>> {
     let (overrides, mut findings) = args.overrides.read()?;
     let is_file = Path::new(name).is_file();
@@ -138,9 +138,7 @@ fn only(name: &str, args: &Args) -> anyhow::Result<Result<Option<PolicySet>, Unk
         .retain(|it| it.name == name && it.kind == PolicyKind::Mutating);
     documents.bindings.retain(|it| it.policy_name == name);
     documents.exceptions.retain(|it| it.names_policy(name));
-    for policy in &mut documents.policies {
-        policy.mutate = true;
-    }
+    documents.make_mutations();
     let version = KubernetesVersion::default();
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     findings.extend(built.diagnostics);
