@@ -13,6 +13,7 @@ mod context;
 pub mod export;
 mod otlp;
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -30,11 +31,16 @@ const MOST_SPANS: usize = 512;
 const MOST_WAITING: usize = 8_192;
 /// Longest text of an attribute, in bytes.
 const MAX_TEXT: usize = 256;
+/// How many attributes are said of a review, of a policy and of an expression.
+const OF_REVIEW: usize = 10;
+const OF_POLICY: usize = 5;
+const OF_EXPRESSION: usize = 3;
 
 /// What an attribute says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Attribute {
     Text(String),
+    Word(&'static str),
     Number(u64),
     Flag(bool),
 }
@@ -45,7 +51,7 @@ pub(crate) struct Span {
     pub(crate) trace_id: [u8; 16],
     pub(crate) id: [u8; 8],
     pub(crate) parent: [u8; 8],
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) is_server: bool,
     /// Since the Unix epoch.
     pub(crate) begin: Duration,
@@ -105,7 +111,7 @@ impl Tracer {
             policy: None,
             expression: None,
         };
-        trace.add(name.to_owned(), parent.span_id, arrival);
+        trace.add(name.to_owned().into(), parent.span_id, arrival, OF_REVIEW);
         if let Some(review) = trace.spans.first_mut() {
             review.is_server = true;
         }
@@ -156,9 +162,10 @@ impl Trace {
     pub(super) fn policy_begins(&mut self, policy: &str, binding: &str) {
         let parent = self.spans.first().map(|review| review.id);
         let at = self.add(
-            format!("policy {policy}"),
+            format!("policy {policy}").into(),
             parent.unwrap_or_default(),
             Instant::now(),
+            OF_POLICY,
         );
         self.policy = at;
         if let Some(at) = at {
@@ -179,7 +186,7 @@ impl Trace {
         if let Some(span) = self.spans.get_mut(at) {
             span.end = end;
         }
-        let action = Attribute::Text(action.to_owned());
+        let action = Attribute::Word(action);
         self.say(at, "portcullis.enforcement_action", action);
         self.say(at, "portcullis.cel.cost", Attribute::Number(cost));
         self.say(at, "portcullis.applied", Attribute::Flag(applied));
@@ -194,7 +201,8 @@ impl Trace {
         let begin = self.expression.take().unwrap_or(now);
         let above = self.policy.or(Some(0));
         let parent = above.and_then(|at| self.spans.get(at)).map(|span| span.id);
-        let Some(at) = self.add("expression".to_owned(), parent.unwrap_or_default(), begin) else {
+        let parent = parent.unwrap_or_default();
+        let Some(at) = self.add("expression".into(), parent, begin, OF_EXPRESSION) else {
             return;
         };
         let end = self.since_epoch(now);
@@ -205,7 +213,7 @@ impl Trace {
         let text = Attribute::Text(shortened(text));
         self.say(at, "portcullis.cel.expression", text);
         self.say(at, "portcullis.cel.cost", Attribute::Number(cost));
-        let error_type = Attribute::Text(error_type.to_owned());
+        let error_type = Attribute::Word(error_type);
         self.say(at, "portcullis.error_type", error_type);
     }
 
@@ -228,8 +236,14 @@ impl Trace {
         }
     }
 
-    /// Adds a span; returns its position, unless there are too many.
-    fn add(&mut self, name: String, parent: [u8; 8], begin: Instant) -> Option<usize> {
+    /// Adds a span of so many attributes; returns its position, unless there are too many.
+    fn add(
+        &mut self,
+        name: Cow<'static, str>,
+        parent: [u8; 8],
+        begin: Instant,
+        attributes: usize,
+    ) -> Option<usize> {
         if self.spans.len() >= MOST_SPANS {
             if let Some(review) = self.spans.first_mut() {
                 review.left_out = review.left_out.saturating_add(1);
@@ -245,7 +259,7 @@ impl Trace {
             is_server: false,
             begin,
             end: begin,
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(attributes),
             has_failed: false,
             left_out: 0,
         });

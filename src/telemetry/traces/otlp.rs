@@ -65,6 +65,7 @@ fn key_value(message: &mut Message, name: &str, value: &Attribute) {
     message.bytes(1, name.as_bytes());
     message.message(2, |any| match value {
         Attribute::Text(text) => any.bytes(1, text.as_bytes()),
+        Attribute::Word(word) => any.bytes(1, word.as_bytes()),
         Attribute::Flag(flag) => any.number(2, u64::from(*flag)),
         Attribute::Number(number) => any.number(3, *number),
     });
