@@ -14,6 +14,7 @@ pub mod failure;
 pub mod limits;
 pub mod listener;
 pub mod permits;
+pub mod probe;
 pub mod review;
 pub mod routes;
 pub mod tls;

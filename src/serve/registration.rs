@@ -6,6 +6,7 @@
 
 pub mod drift;
 pub mod guards;
+pub mod probe;
 pub mod roles;
 mod rules;
 #[cfg(test)]
@@ -273,7 +274,7 @@ impl Entry {
         set("admissionReviewVersions", json!(["v1"]));
         set(
             "clientConfig",
-            client_config(self.endpoint, place, authorities),
+            client_config(self.endpoint.path(), place, authorities),
         );
         let failure_policy = match (self.endpoint.failure_policy, place.mode) {
             (FailurePolicy::Fail, Mode::Enforce) => "Fail",
@@ -309,8 +310,7 @@ fn webhook_name(endpoint: Endpoint) -> String {
     format!("{}.portcullis.dev", endpoint.name().replace('/', "-"))
 }
 
-fn client_config(endpoint: Endpoint, place: &Place, authorities: Option<&str>) -> Value {
-    let path = endpoint.path();
+fn client_config(path: &str, place: &Place, authorities: Option<&str>) -> Value {
     let config = match &place.target {
         Target::Service(ObjectName { namespace, name }) => json!({
             "service": {"namespace": namespace, "name": name, "path": path, "port": 443},

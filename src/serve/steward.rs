@@ -1,11 +1,13 @@
 //! What a replica does for all: the one that holds the Lease keeps the certificate and the webhook
 //! configurations, and every one serves what the Secret holds.
 //!
-//! Nothing is registered before the server has been called as API servers will call it, and nothing that
-//! could lock the cluster out ([`guards::holes`]). What is registered stays when a replica ends: the
-//! others answer. What somebody else writes into a configuration is taken out again after `REPEAT` at the
-//! latest, and told. A replica that cannot reach the API server serves on with what it has.
+//! Nothing is registered before the server has been called as API servers will call it, first by itself and
+//! then by one of them ([`reach`]), and nothing that could lock the cluster out ([`guards::holes`]). What is
+//! registered stays when a replica ends: the others answer. What somebody else writes into a configuration is
+//! taken out again after `REPEAT` at the latest, and told. A replica that cannot reach the API server serves on
+//! with what it has.
 
+mod reach;
 mod write;
 
 use std::net::SocketAddr;
@@ -21,7 +23,6 @@ use tokio::sync::{Notify, watch};
 use super::certificate::Keeper;
 use super::config::Certificates;
 use super::dial::dial;
-use super::registered;
 use super::registration::{Demand, Place, guards};
 use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
@@ -31,6 +32,7 @@ use crate::cluster::secret::{self, Found, Version, Written};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::Check;
 use crate::webhook::listener::{Stage, reached};
+use reach::Way;
 use write::{Outcome, would_lock_out, write};
 
 /// How often, besides when something changes, everything is looked at.
@@ -83,8 +85,8 @@ pub(super) struct Steward {
 struct Work {
     /// Whether what others had registered is known.
     has_adopted: bool,
-    /// Whether what was registered before it held the Lease is known.
-    has_read: bool,
+    /// Whether API servers reach the webhook.
+    way: Way,
     /// The configurations, when they were written, and what else is in them.
     registered: Option<Registered>,
     /// What somebody else had written and was taken out last, and when.
@@ -106,6 +108,9 @@ struct Registered {
 impl Work {
     /// Returns how long nothing is to be done.
     fn rest(&self, look: Duration) -> Duration {
+        if let Some(rest) = self.way.rest() {
+            return rest.min(look);
+        }
         let registered = self.registered.as_ref();
         let rest = registered.map(|it| REPEAT.saturating_sub(it.at.elapsed()));
         // What is overdue could not be done.
@@ -118,6 +123,9 @@ impl Work {
         match &self.reverted {
             Some((what, at)) if at.elapsed() < REMEMBERED => {
                 format!("{word}; somebody else's and taken out: {what}")
+            }
+            _ if matches!(self.way, Way::Asked(_)) => {
+                format!("{word}; nothing is registered before an API server has called the webhook")
             }
             _ => word.to_owned(),
         }
@@ -433,11 +441,9 @@ impl Steward {
         }
         let name = self.terms.names.first().map_or("", String::as_str);
         dial(self.address, name, bundle, self.keeper.provider()).await?;
-        if !work.has_read {
-            let found = registered::read(&self.management.client, &place.name).await?;
-            let found = registered::webhooks(&found).filter(|it| registered::leads_here(it, place));
-            tracing::info!(webhooks = found.count(), "registered so far");
-            work.has_read = true;
+        let denies = configurations.iter().any(|it| count(it) > 0);
+        if denies && !self.is_reached(work, bundle, known).await? {
+            return Ok(());
         }
         let before = work.registered.as_ref();
         let is_new = before.map(|it| &it.configurations) != Some(&configurations);
@@ -450,8 +456,9 @@ impl Steward {
             if !known.borrow().is_holder() {
                 return Ok(());
             }
-            let (outcome, written) =
-                write(&self.management.client, place, configuration, *generation).await?;
+            let written = write(&self.management.client, place, configuration, *generation).await;
+            // Who has deleted it may have had to, and makes it again without a webhook.
+            let (outcome, written) = written.inspect_err(|_| work.way = Way::default())?;
             *generation = written;
             match outcome {
                 Outcome::AsMeant => {}

@@ -17,6 +17,7 @@ use super::duration;
 use super::failure::{Failure, JSON};
 use super::limits::{ReviewLimits, within};
 use super::permits::{Permit, Permits};
+use super::probe;
 use crate::telemetry::logs::seldom::Seldom;
 use crate::telemetry::metrics::{Metrics, Presence, ReasonLabel, ReviewLabels};
 use crate::telemetry::traces::{Trace, Tracer};
@@ -71,23 +72,41 @@ impl<A: Admission> Reviews<A> {
             }
             Err(failure) => Err(failure.clone()),
         };
-        let response = match outcome {
-            Ok(json) => {
-                let mut response = Response::new(Body::from(json));
-                response.headers_mut().insert(CONTENT_TYPE, JSON);
-                response
-            }
-            Err(failure) => {
-                let default = record.arrival + within(self.limits.timeout);
-                dismiss(&head.headers, &mut body, deadline.unwrap_or(default)).await;
-                failure.into_response()
-            }
-        };
+        let default = record.arrival + within(self.limits.timeout);
+        let until = deadline.unwrap_or(default);
+        let response = respond(outcome, &head.headers, (&mut body, until)).await;
         record.status = Some(response.status());
         if let Some(trace) = trace {
             trace.finish(response.status().as_u16());
         }
         response
+    }
+
+    /// Answers a review that only asks whether it is answered. It is no decision, and counted nowhere.
+    pub async fn probe(&self, request: Request) -> Response {
+        let arrival = Instant::now();
+        let (head, mut body) = request.into_parts();
+        let deadline = self.deadline(&head.uri, arrival);
+        let outcome = match &deadline {
+            Ok(deadline) => self.say(&head.headers, &mut body, *deadline).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        let until = deadline.unwrap_or(arrival + within(self.limits.timeout));
+        respond(outcome, &head.headers, (&mut body, until)).await
+    }
+
+    /// Says that a probe has arrived.
+    async fn say(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Body,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        let body = self.received(headers, body, deadline).await?;
+        // Its size is the caller's choice.
+        let permit = self.permit(deadline).await?;
+        let answer = permit.run(body.bytes().len(), || probe::answer(body.bytes()));
+        answer.map_err(|problem| Failure::bad_request(problem.to_string()))
     }
 
     /// Returns when the answer must be on its way.
@@ -114,14 +133,7 @@ impl<A: Admission> Reviews<A> {
         body: &mut Body,
         deadline: Instant,
     ) -> Result<Vec<u8>, Failure> {
-        if !is_json(headers) {
-            return Err(Failure::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
-                "the body must have the content type `application/json`",
-            ));
-        }
-        let body = self.collect(body, deadline).await?;
+        let body = self.received(headers, body, deadline).await?;
         let mut inquiry = A::Inquiry::default();
         loop {
             let permit = self.permit(deadline).await?;
@@ -143,6 +155,23 @@ impl<A: Admission> Reviews<A> {
                 trace.begin_again();
             }
         }
+    }
+
+    /// Returns the whole body, if it is one of a review.
+    async fn received(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Body,
+        deadline: Instant,
+    ) -> Result<Collected, Failure> {
+        if !is_json(headers) {
+            return Err(Failure::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                "the body must have the content type `application/json`",
+            ));
+        }
+        self.collect(body, deadline).await
     }
 
     async fn collect(&self, body: &mut Body, deadline: Instant) -> Result<Collected, Failure> {
@@ -217,6 +246,25 @@ impl<A: Admission> Reviews<A> {
             .reviews_shed
             .get_or_create(&ReasonLabel { reason })
             .inc();
+    }
+}
+
+/// Sends an answer; of what is refused the rest is read first, until the deadline.
+async fn respond(
+    outcome: Result<Vec<u8>, Failure>,
+    headers: &HeaderMap,
+    (body, deadline): (&mut Body, Instant),
+) -> Response {
+    match outcome {
+        Ok(json) => {
+            let mut response = Response::new(Body::from(json));
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            response
+        }
+        Err(failure) => {
+            dismiss(headers, body, deadline).await;
+            failure.into_response()
+        }
     }
 }
 

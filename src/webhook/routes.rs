@@ -11,9 +11,10 @@ use axum::routing::post;
 use super::admission::{Admission, Endpoint};
 use super::body::dismiss;
 use super::failure::Failure;
+use super::probe;
 use super::review::Reviews;
 
-/// Routes the four endpoints to `reviews`; everything else is 404 or, by method, 405.
+/// Routes the four endpoints, and the probe, to `reviews`; everything else is 404 or, by method, 405.
 pub fn router<A: Admission>(reviews: &Arc<Reviews<A>>) -> Router {
     let mut router = Router::new();
     for endpoint in Endpoint::ALL {
@@ -24,7 +25,15 @@ pub fn router<A: Admission>(reviews: &Arc<Reviews<A>>) -> Router {
         };
         router = router.route(endpoint.path(), post(answer));
     }
+    let probed = {
+        let reviews = Arc::clone(reviews);
+        move |request: Request| {
+            let reviews = Arc::clone(&reviews);
+            async move { reviews.probe(request).await }
+        }
+    };
     router
+        .route(probe::PATH, post(probed))
         .fallback(async |request| refuse(request, not_found()).await)
         // axum adds `Allow`.
         .method_not_allowed_fallback(async |request| refuse(request, method_not_allowed()).await)

@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{
     Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective,
@@ -24,10 +24,11 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::defaults;
 use super::helm::{self, CLUSTER_NAME, NAMESPACE, RELEASE, Said, VALUES, objects};
-use super::support::client::ask;
+use super::support::client::{Serves, ask};
 use super::support::eventually;
 use super::support::kubernetes::ApiServer;
-use super::support::process::Launch;
+use super::support::network::Network;
+use super::support::process::{Launch, Process};
 
 /// An API server takes both cores of a small machine: one at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -36,6 +37,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 pub(crate) struct World {
     pub(crate) server: ApiServer,
     pub(crate) admin: Client,
+    network: Network,
     folder: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
@@ -43,14 +45,24 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start() -> World {
         let alone = ALONE.lock().await;
-        let server = ApiServer::start().await;
+        let network = Network::start().await;
+        let server = ApiServer::start_in(Some(&network.socket())).await;
         let admin = server.client("admin").await;
         World {
             server,
             admin,
+            network,
             folder: TempDir::new().unwrap(),
             _alone: alone,
         }
+    }
+
+    /// Lets the Service of the release lead to the program, as where its pods are ready.
+    pub(crate) async fn lead_to(&self, program: &Process) {
+        let services: Api<Service> = Api::namespaced(self.admin.clone(), NAMESPACE);
+        let service = services.get(RELEASE).await.unwrap();
+        let address = service.spec.unwrap().cluster_ip.unwrap();
+        self.network.lead(&address, program.address());
     }
 
     /// Runs helm as the administrator.

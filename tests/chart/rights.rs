@@ -291,6 +291,9 @@ impl Choice {
             launch = mounted(launch, &certs, &name);
         }
         let program = launch.start().await;
+        if self.certificate != Certificate::OfCertManager {
+            world.lead_to(&program).await;
+        }
         eventually("the policy is in force", || async {
             let policies = program.policies().await.to_string();
             policies.contains("configmap/policies/mine").then_some(())

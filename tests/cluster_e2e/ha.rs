@@ -28,10 +28,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::manages::{create, deployment, manifests};
-use super::network::Network;
 use super::service::{Link, Service};
 use super::support::client::{Serves, ask};
 use super::support::kubernetes::ApiServer;
+use super::support::network::Network;
 use super::support::process::{Launch, Process};
 use super::support::{SOON, eventually};
 use super::{ALONE, apply, namespace};

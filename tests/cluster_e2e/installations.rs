@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep};
 
 use super::balancer::Balancer;
 use super::manages::{NAMES, create, manifests, named};
-use super::network::Network;
 use super::support::client::{Client as Direct, Http, Serves, ask};
 use super::support::eventually;
 use super::support::kubernetes::ApiServer;
+use super::support::network::Network;
 use super::support::process::{Launch, Process};
 use super::support::rights::{account, granted, in_force, live};
 use super::support::secret::MountedSecret;

@@ -27,8 +27,8 @@ mod kinds;
 #[cfg(not(debug_assertions))]
 mod latency;
 mod manages;
-mod network;
 mod published;
+mod reach;
 mod rights;
 mod scale;
 mod scans;

@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
-use crate::support::client::{Client, Http, converse, handshake, review};
+use crate::support::client::{Client, Http, ask, converse, handshake, review};
 use crate::support::eventually;
 use crate::support::harness::Harness;
 
@@ -28,6 +28,53 @@ async fn a_review_is_answered_over_both_versions_of_http() {
             assert_eq!(json["path"], path);
         }
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_is_denied_and_no_decision() {
+    let server = Harness::start().await;
+    let body = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "7",
+            "kind": {"group": "coordination.k8s.io", "version": "v1", "kind": "Lease"},
+            "resource": {"group": "coordination.k8s.io", "version": "v1", "resource": "leases"},
+            "operation": "UPDATE",
+            "dryRun": true,
+            "userInfo": {},
+        },
+    });
+    let large = format!("{body}{}", " ".repeat(18 << 20));
+    for http in Http::BOTH {
+        let mut client = Client::connect(&server, http).await;
+        let answer = client.post("/probe?timeout=3s", body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{http:?}");
+        let status = json!({
+            "metadata": {},
+            "status": "Failure",
+            "message": "a dry run that only shows that API servers reach portcullis",
+            "reason": "NotAcceptable",
+            "code": 406,
+        });
+        let response = json!({"uid": "7", "allowed": false, "status": status});
+        assert_eq!(answer.json()["response"], response, "{http:?}");
+        for (body, status) in [(REVIEW, 400), ("", 400), (&*large, 413)] {
+            let mut client = Client::connect(&server, http).await;
+            let answer = client.post("/probe", body.to_owned()).await;
+            assert_eq!(answer.status.as_u16(), status, "{http:?}");
+        }
+        let get = Request::builder()
+            .uri("https://localhost/probe")
+            .header("host", "localhost")
+            .body(Full::<Bytes>::default());
+        let answer = client.send(get.unwrap()).await.unwrap();
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{http:?}");
+    }
+    let metrics = ask(server.admin, Method::GET, "/metrics").await;
+    let reviews = "portcullis_review_duration_seconds_count";
+    assert!(!metrics.text().contains(reviews), "{}", metrics.text());
     server.stop().await;
 }
 

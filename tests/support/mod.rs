@@ -7,6 +7,7 @@ pub(crate) mod admission;
 pub(crate) mod client;
 pub(crate) mod harness;
 pub(crate) mod kubernetes;
+pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod rights;
 pub(crate) mod secret;

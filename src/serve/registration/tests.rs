@@ -52,7 +52,7 @@ fn policy(name: &str, failure_policy: &str, rules: &Value) -> String {
     format!("{policy}\n---\n{binding}\n")
 }
 
-fn place() -> Place {
+pub(super) fn place() -> Place {
     Place {
         name: "portcullis".to_owned(),
         namespace: Some("policy".to_owned()),

@@ -41,6 +41,12 @@ impl Network {
         self.folder.path().join("network")
     }
 
+    /// Lets the address of a Service lead to a server.
+    pub(crate) fn lead(&self, cluster_ip: &str, behind: SocketAddr) {
+        let mut addresses = self.addresses.lock().unwrap();
+        addresses.insert(format!("{cluster_ip}:443"), behind);
+    }
+
     /// Lets a Service lead to a server; returns it as an object.
     pub(crate) fn service(
         &self,
@@ -48,8 +54,7 @@ impl Network {
         cluster_ip: &str,
         behind: SocketAddr,
     ) -> Value {
-        let mut addresses = self.addresses.lock().unwrap();
-        addresses.insert(format!("{cluster_ip}:443"), behind);
+        self.lead(cluster_ip, behind);
         json!({
             "apiVersion": "v1",
             "kind": "Service",
