@@ -92,6 +92,9 @@ pub fn run(args: &Args) -> Exit {
     let mut findings = texts.problems;
     let (mut documents, problems) = sources::documents(&texts.sources);
     findings.extend(problems);
+    if texts.sources.iter().all(says_nothing) {
+        findings.extend(sources::no_policy(&args.policies, &documents, &findings));
+    }
     findings.extend(args.exceptions.excusing().read_into(&mut documents));
     let built = PolicySet::build(documents, version, &PolicySet::default(), |_| false);
     let refused = built.diagnostics.clone();
@@ -146,6 +149,13 @@ pub fn run(args: &Args) -> Exit {
         (0, _) => Exit::Found,
         _ => Exit::Unusable,
     }
+}
+
+/// Says whether a text is empty but for comments, as what a failed command leaves behind; of what is no
+/// policy nothing is said otherwise.
+fn says_nothing(source: &Arc<Source>) -> bool {
+    let mut lines = source.text().lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---")
 }
 
 fn is_at_one_place(a: &Diagnostic, b: &Diagnostic) -> bool {

@@ -56,6 +56,17 @@ spec:
 ";
 
 #[test]
+fn nothing_to_look_at_is_a_mistake() {
+    let folder = Folder::with(&[("empty.yaml", ""), ("comments.yaml", "---\n# nothing\n")]);
+    for file in ["empty.yaml", "comments.yaml"] {
+        let output = folder.run(&format!("lint {file}"));
+        let expected = format!("error[file/empty]: there are no policies in `{file}`");
+        assert!(output.out.starts_with(&expected), "{}", output.out);
+        assert_eq!(output.code, Some(2), "{file}");
+    }
+}
+
+#[test]
 fn a_finding_is_shown_where_it_is_written_with_what_to_do() {
     let text = policy(DEPLOYMENTS, "object.spec.replcas >= 3");
     let folder = Folder::with(&[("p.yaml", &text)]);
