@@ -5,7 +5,10 @@
 //! of, so that of two that try at once one fails. A holder that cannot renew stops to be one before
 //! others may take over.
 //!
-//! The record also carries a note, from one holder to the next ([`Note`]).
+//! The record also carries a note, from one holder to the next ([`Note`]), and what replicas that do not
+//! hold it ask of the holder ([`Asks`]).
+
+mod asks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 
 use super::ObjectName;
 use super::connect::described;
+pub use asks::{Asks, MOST_OF_AN_ASK};
 
 /// How long others wait for a holder that is gone; these are the values of Kubernetes' own controllers
 /// (component-base `config/v1alpha1/defaults.go`).
@@ -32,6 +36,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 const HELD: Duration = Duration::from_secs(10);
 /// How often the Lease is renewed, or looked at.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often a record is read again that another replica has changed meanwhile: those that ask something
+/// write it, too.
+const MOST_TRIES: usize = 4;
 /// How long one request may take.
 pub const REQUEST: Duration = Duration::from_secs(5);
 
@@ -102,24 +109,34 @@ impl Note {
     }
 }
 
+/// What the record carries besides who holds it.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    /// From one holder to the next.
+    pub note: Note,
+    /// From the other replicas to the holder.
+    pub asks: Asks,
+}
+
 /// A candidate for a Lease.
 pub struct Candidate {
     api: Api<Lease>,
     name: ObjectName,
     identity: String,
-    note: Note,
-    /// The version of the record seen last, and since when.
-    seen: Option<(String, Instant)>,
+    words: Words,
+    /// Who was seen to hold it last, as it says itself, and since when. What others have it carry is no sign
+    /// of the holder's life.
+    seen: Option<(LeaseSpec, Instant)>,
 }
 
 impl Candidate {
     /// Makes a candidate; its identity must be no other's, nor its own of before.
-    pub fn new(client: Client, name: ObjectName, identity: String, note: Note) -> Self {
+    pub fn new(client: Client, name: ObjectName, identity: String, words: Words) -> Self {
         Candidate {
             api: Api::namespaced(client, &name.namespace),
             name,
             identity,
-            note,
+            words,
             seen: None,
         }
     }
@@ -152,15 +169,23 @@ impl Candidate {
     /// Gives the Lease up, so that nobody has to wait for its end.
     pub async fn release(&mut self) {
         let released = async {
-            let mut lease = self.api.get(&self.name.name).await?;
-            let spec = lease.spec.get_or_insert_default();
-            if spec.holder_identity.as_ref() != Some(&self.identity) {
-                return Ok(());
+            let mut tried = 1;
+            loop {
+                let mut lease = self.api.get(&self.name.name).await?;
+                let spec = lease.spec.get_or_insert_default();
+                if spec.holder_identity.as_ref() != Some(&self.identity) {
+                    return Ok(());
+                }
+                spec.holder_identity = None;
+                let annotations = lease.metadata.annotations.take();
+                lease.metadata.annotations = Some(self.words.note.leave(annotations));
+                match self.replace(&lease).await {
+                    Err(Error::Api(status)) if status.code == 409 && tried < MOST_TRIES => {
+                        tried += 1;
+                    }
+                    written => return written.map(drop),
+                }
             }
-            spec.holder_identity = None;
-            let annotations = lease.metadata.annotations.take();
-            lease.metadata.annotations = Some(self.note.leave(annotations));
-            self.replace(&lease).await.map(drop)
         };
         match tokio::time::timeout(REQUEST, released).await {
             Ok(Ok(())) => {}
@@ -172,39 +197,69 @@ impl Candidate {
     }
 
     async fn try_once(&mut self, begun: Instant) -> Result<Standing, String> {
+        for _ in 0..MOST_TRIES {
+            if let Some(standing) = self.try_with_this_version(begun).await? {
+                return Ok(standing);
+            }
+        }
+        Err("others write it all the time".to_owned())
+    }
+
+    /// Does what is to be done with the record as it is read; nothing comes of it if another one was faster.
+    async fn try_with_this_version(&mut self, begun: Instant) -> Result<Option<Standing>, String> {
         let lease = match self.api.get_opt(&self.name.name).await {
             Ok(lease) => lease,
             Err(problem) => return Err(described(&problem)),
         };
+        let mut asked = Vec::new();
         let written = match lease {
             None => {
                 let lease = self.lease(Lease::default(), 0);
                 self.api.create(&PostParams::default(), &lease).await
             }
-            Some(lease) => {
+            Some(mut lease) => {
                 if let Some(holder) = self.other_holder(&lease, begun) {
-                    return Ok(Standing::Other(holder));
+                    return self.ask(lease, holder).await;
                 }
                 let spec = lease.spec.clone().unwrap_or_default();
                 let transitions = spec.lease_transitions.unwrap_or_default();
                 let is_mine = spec.holder_identity.as_ref() == Some(&self.identity);
                 let transitions = transitions.saturating_add(i32::from(!is_mine));
                 if !is_mine {
-                    self.note.take(&lease);
+                    self.words.note.take(&lease);
                 }
+                asked = asks::split(&mut lease.metadata.annotations);
                 self.replace(&self.lease(lease, transitions)).await
             }
         };
         match written {
-            Ok(_) => Ok(Standing::Holder {
-                until: begun + HELD,
-            }),
-            // Another one was faster.
-            Err(Error::Api(status)) if status.code == 409 => {
-                Ok(Standing::Other("another replica".to_owned()))
+            Ok(_) => {
+                // It need not ask itself.
+                self.words.asks.is_said();
+                self.words.asks.keep(asked);
+                Ok(Some(Standing::Holder {
+                    until: begun + HELD,
+                }))
             }
+            Err(Error::Api(status)) if status.code == 409 => Ok(None),
             Err(problem) => Err(described(&problem)),
         }
+    }
+
+    /// Has the record of another holder say what this replica asks, if it asks something.
+    async fn ask(&self, mut lease: Lease, holder: String) -> Result<Option<Standing>, String> {
+        let asks = &self.words.asks;
+        let annotations = lease.metadata.annotations.as_ref();
+        if let Some(annotations) = asks.added_to(annotations) {
+            lease.metadata.annotations = Some(annotations);
+            match self.replace(&lease).await {
+                Ok(_) => {}
+                Err(Error::Api(status)) if status.code == 409 => return Ok(None),
+                Err(problem) => return Err(described(&problem)),
+            }
+            asks.is_said();
+        }
+        Ok(Some(Standing::Other(holder)))
     }
 
     /// Returns who holds the Lease, if it is another one whose time is not over.
@@ -214,15 +269,19 @@ impl Candidate {
         if holder == self.identity {
             return None;
         }
-        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        let seconds = spec.lease_duration_seconds;
+        let record = LeaseSpec {
+            holder_identity: Some(holder.clone()),
+            ..spec
+        };
         let since = match &self.seen {
-            Some((seen, since)) if *seen == version => *since,
+            Some((seen, since)) if *seen == record => *since,
             _ => {
-                self.seen = Some((version, now));
+                self.seen = Some((record, now));
                 now
             }
         };
-        (now < since + honoured(spec.lease_duration_seconds)).then_some(holder)
+        (now < since + honoured(seconds)).then_some(holder)
     }
 
     fn lease(&self, lease: Lease, transitions: i32) -> Lease {
@@ -232,7 +291,7 @@ impl Candidate {
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.name.clone()),
-                annotations: Some(self.note.leave(lease.metadata.annotations)),
+                annotations: Some(self.words.note.leave(lease.metadata.annotations)),
                 ..lease.metadata
             },
             spec: Some(LeaseSpec {

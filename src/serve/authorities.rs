@@ -1,12 +1,14 @@
-//! The authorities of certificates that somebody else mounts, and how one follows another.
+//! The authorities that API servers are told to trust, and how one follows another.
 //!
-//! The kubelet brings a changed Secret to each replica at a time of its own, a minute and more apart. So
-//! API servers are told of another authority before anything is served that they need it for, and trust
-//! the last one until no replica serves what it has signed.
+//! Where somebody else mounts the certificate, the kubelet brings a changed Secret to each replica at a time
+//! of its own, a minute and more apart; and while pods are replaced, old and new ones may have certificates of
+//! different origins. So API servers are told of another authority before anything is served that they need
+//! it for, and trust the last one until no replica serves what it has signed. What the replica that registers
+//! cannot see itself the others ask for.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::certs::rotation::only_certificates;
+use crate::certs::rotation::{only_certificates, unexpired};
 
 /// How long after another authority is seen a certificate that comes with it waits at most: the kubelet
 /// looks once a minute, with up to half of that added at random (kubernetes `pkg/kubelet/pod_workers.go`,
@@ -15,8 +17,13 @@ const LONGEST_SETTLE: Duration = Duration::from_secs(120);
 /// How many of those times the last authority is trusted: until every replica has seen the next one,
 /// waited and looked again.
 const LINGERS: u32 = 5;
-/// How many authorities are taken from another replica at once; more than follow each other so fast.
-const MOST_ADOPTED: usize = 8;
+/// How many authorities one replica may ask for.
+pub(super) const MOST_ASKED: usize = 8;
+/// How many may be trusted because others have asked for them.
+const MOST_TRUSTED: usize = 16;
+
+/// Certificates, each with the time since which it is only kept.
+type Kept = Vec<(String, Instant)>;
 
 /// What one replica has seen of them.
 #[derive(Debug)]
@@ -26,8 +33,10 @@ pub(super) struct Authorities {
     current: String,
     /// Since when, unless it is the first.
     since: Option<Instant>,
-    /// What was current before, and until when.
-    former: Vec<(String, Instant)>,
+    /// What was current before, or what another replica had registered.
+    former: Kept,
+    /// What other replicas have asked for.
+    asked: Kept,
 }
 
 impl Authorities {
@@ -38,15 +47,17 @@ impl Authorities {
             current: String::new(),
             since: None,
             former: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
-    /// Takes what the folder holds at `now`.
+    /// Takes what the folder or the Secret holds at `now`.
     pub(super) fn see(&mut self, text: &str, now: Instant) {
         let read = only_certificates(text);
-        let linger = self.settle * LINGERS;
-        self.former
-            .retain(|(_, until)| now.saturating_duration_since(*until) < linger);
+        let linger = self.linger();
+        for kept in [&mut self.former, &mut self.asked] {
+            kept.retain(|(_, since)| now.saturating_duration_since(*since) < linger);
+        }
         if read == self.current || read.is_empty() {
             return;
         }
@@ -56,18 +67,43 @@ impl Authorities {
         }
         let adds = blocks(&self.current).any(|it| !last.contains(it));
         self.since = adds.then_some(now);
-        self.former.push((last, now));
+        for block in blocks(&last) {
+            keep(&mut self.former, block, now);
+        }
     }
 
     /// Takes what another replica had API servers trust until `now`; it is trusted as long as what this
     /// one has seen itself.
     pub(super) fn adopt(&mut self, registered: &str, now: Instant) {
-        let known = self.bundle();
-        let others = blocks(registered).filter(|block| !known.contains(block));
-        let others: String = others.take(MOST_ADOPTED).collect();
-        if !known.is_empty() && !others.is_empty() {
-            self.former.push((others, now));
+        // Without one of its own nothing is registered.
+        if self.current.is_empty() {
+            return;
         }
+        for block in blocks(registered) {
+            if !self.current.contains(block) && !self.former.iter().any(|(it, _)| it == block) {
+                self.former.push((block.to_owned(), now));
+            }
+        }
+    }
+
+    /// Takes what another replica asks for at `now`; it is trusted as long, counted anew each time. Returns how
+    /// many certificates were not before, and how many cannot be.
+    pub(super) fn heed(&mut self, asked: &str, now: Instant) -> (usize, usize) {
+        let (mut more, mut refused) = (0, 0);
+        for (at, block) in blocks(asked).enumerate() {
+            if self.current.contains(block) {
+                continue;
+            }
+            let is_kept = self.asked.iter().any(|(it, _)| it == block);
+            if is_kept || (at < MOST_ASKED && self.asked.len() < MOST_TRUSTED) {
+                let is_former = self.former.iter().any(|(it, _)| it == block);
+                more += usize::from(!is_kept && !is_former);
+                keep(&mut self.asked, block, now);
+            } else {
+                refused += 1;
+            }
+        }
+        (more, refused)
     }
 
     /// Says whether what comes with the current authorities is still to wait at `now`.
@@ -81,22 +117,38 @@ impl Authorities {
         self.settle
     }
 
-    /// Returns all that API servers are to trust; empty if nothing was seen.
-    pub(super) fn bundle(&self) -> String {
-        let mut bundle = self.current.clone();
-        for (former, _) in &self.former {
-            for block in blocks(former) {
-                if !bundle.contains(block) {
-                    bundle.push_str(block);
-                }
+    /// How long an authority is trusted that is not current.
+    pub(super) fn linger(&self) -> Duration {
+        self.settle * LINGERS
+    }
+
+    /// Returns what the folder or the Secret holds.
+    pub(super) fn current(&self) -> &str {
+        &self.current
+    }
+
+    /// Returns all that API servers are to trust at `now`; empty if nothing was seen.
+    pub(super) fn bundle(&self, now: SystemTime) -> String {
+        let mut others = String::new();
+        for (block, _) in self.former.iter().chain(&self.asked) {
+            if !self.current.contains(&**block) && !others.contains(&**block) {
+                others.push_str(block);
             }
         }
-        bundle
+        self.current.clone() + &unexpired(&others, now)
+    }
+}
+
+/// Keeps a certificate, from `now` on.
+fn keep(kept: &mut Kept, block: &str, now: Instant) {
+    match kept.iter_mut().find(|(it, _)| it == block) {
+        Some((_, since)) => *since = now,
+        None => kept.push((block.to_owned(), now)),
     }
 }
 
 /// Returns each certificate with its newline.
-fn blocks(pem: &str) -> impl Iterator<Item = &str> {
+pub(super) fn blocks(pem: &str) -> impl Iterator<Item = &str> {
     pem.split_inclusive("-----END CERTIFICATE-----\n")
 }
 
@@ -104,7 +156,6 @@ fn blocks(pem: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use crate::certs::issue::issue;
-    use std::time::SystemTime;
 
     const SETTLE: Duration = Duration::from_secs(120);
 
@@ -119,24 +170,28 @@ mod tests {
         let [one, two] = [authority(), authority()].map(|it| only_certificates(&it));
         let begun = Instant::now();
         let mut seen = Authorities::new(Duration::from_secs(90 * 24 * 3600));
-        assert_eq!(seen.bundle(), "", "nothing was seen");
+        assert_eq!(seen.bundle(SystemTime::now()), "", "nothing was seen");
         seen.see(&one, begun);
-        assert_eq!(seen.bundle(), one);
+        assert_eq!(seen.bundle(SystemTime::now()), one);
         assert!(!seen.is_settling(begun), "the first is served at once");
         seen.see("no certificate", begun);
-        assert_eq!(seen.bundle(), one, "half of a file is none");
+        assert_eq!(
+            seen.bundle(SystemTime::now()),
+            one,
+            "half of a file is none"
+        );
 
         let changed = begun + Duration::from_secs(1000);
         seen.see(&two, changed);
-        assert_eq!(seen.bundle(), format!("{two}{one}"));
+        assert_eq!(seen.bundle(SystemTime::now()), format!("{two}{one}"));
         assert!(seen.is_settling(changed) && !seen.is_settling(changed + SETTLE));
         // Back again, as if it had been a mistake.
         seen.see(&one, changed);
-        assert_eq!(seen.bundle(), format!("{one}{two}"));
+        assert_eq!(seen.bundle(SystemTime::now()), format!("{one}{two}"));
         seen.see(&two, changed);
         let later = changed + SETTLE * LINGERS;
         seen.see(&two, later);
-        assert_eq!(seen.bundle(), two);
+        assert_eq!(seen.bundle(SystemTime::now()), two);
     }
 
     #[test]
@@ -147,7 +202,7 @@ mod tests {
         seen.see(&format!("{one}{two}"), now);
         seen.see(&two, now);
         assert!(!seen.is_settling(now), "the owner has announced it");
-        assert_eq!(seen.bundle(), format!("{two}{one}"));
+        assert_eq!(seen.bundle(SystemTime::now()), format!("{two}{one}"));
     }
 
     #[test]
@@ -158,14 +213,14 @@ mod tests {
         let mut seen = Authorities::new(SETTLE * 12);
         seen.adopt(&one, begun);
         assert_eq!(
-            seen.bundle(),
+            seen.bundle(SystemTime::now()),
             "",
             "without one of its own nothing is registered"
         );
         seen.see(&two, begun);
         let registered = format!("{one}{two}{three}");
         seen.adopt(&registered, begun);
-        assert_eq!(seen.bundle(), format!("{two}{one}{three}"));
+        assert_eq!(seen.bundle(SystemTime::now()), format!("{two}{one}{three}"));
         assert!(
             !seen.is_settling(begun),
             "it serves already what needs its own"
@@ -173,7 +228,45 @@ mod tests {
         // Taken once more, it stays no longer.
         seen.adopt(&registered, begun + SETTLE);
         seen.see(&two, begun + seen.settle() * LINGERS);
-        assert_eq!(seen.bundle(), two);
+        assert_eq!(seen.bundle(SystemTime::now()), two);
+    }
+
+    #[test]
+    fn what_another_replica_asks_for_is_trusted_while_it_asks() {
+        let [one, two, three] = [authority(), authority(), authority()];
+        let [one, two, three] = [one, two, three].map(|it| only_certificates(&it));
+        let (begun, now) = (Instant::now(), SystemTime::now());
+        let mut seen = Authorities::new(SETTLE * 12);
+        seen.see(&one, begun);
+        assert_eq!(seen.heed(&one, begun), (0, 0), "it is its own");
+        seen.adopt(&three, begun);
+        let asked = format!("{two}{three}");
+        assert_eq!(seen.heed(&asked, begun), (1, 0));
+        assert_eq!(seen.bundle(now), format!("{one}{three}{two}"));
+        let later = begun + seen.linger() - SETTLE;
+        assert_eq!(seen.heed(&two, later), (0, 0));
+        seen.see(&one, begun + seen.linger());
+        assert_eq!(seen.bundle(now), format!("{one}{two}"), "one asks again");
+        seen.see(&one, later + seen.linger());
+        assert_eq!(seen.bundle(now), one, "nobody asks");
+        let end = now + Duration::from_secs(3601);
+        assert_eq!(seen.heed(&two, later), (1, 0));
+        assert_eq!(seen.bundle(end), one, "it has expired");
+    }
+
+    #[test]
+    fn nobody_asks_for_any_number_of_authorities() {
+        let begun = Instant::now();
+        let mut seen = Authorities::new(SETTLE * 12);
+        seen.see(&only_certificates(&authority()), begun);
+        let block = |at: usize| format!("{at}\n-----END CERTIFICATE-----\n");
+        let all: Vec<String> = (0..30).map(block).collect();
+        assert_eq!(seen.heed(&all.concat(), begun), (MOST_ASKED, 22));
+        for block in &all {
+            seen.heed(block, begun);
+        }
+        assert_eq!(seen.asked.len(), MOST_TRUSTED);
+        assert_eq!(seen.heed(&all[29], begun), (0, 1));
     }
 
     #[test]
@@ -182,6 +275,6 @@ mod tests {
         let mut seen = Authorities::new(SETTLE);
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         seen.see(&format!("{key}{one}"), Instant::now());
-        assert_eq!(seen.bundle(), only_certificates(&one));
+        assert_eq!(seen.bundle(SystemTime::now()), only_certificates(&one));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -16,6 +16,7 @@ use super::watch::{Source, Watch};
 use crate::certs::authority::{self, CA_CERTIFICATE_FILE, Outcome};
 use crate::certs::pair::Pair;
 use crate::certs::resolver::Resolver;
+use crate::certs::rotation::unexpired;
 use crate::certs::{CertificateError, date, files};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::Check;
@@ -35,7 +36,7 @@ pub(super) struct Keeper {
     metrics: Metrics,
     /// Why the last reload failed.
     trouble: ArcSwapOption<String>,
-    /// What API servers are told to trust, if they are and the certificate is mounted.
+    /// What API servers are told to trust, if they are.
     authorities: Option<Mutex<Authorities>>,
     /// What they do trust then.
     trust: Option<Arc<Trust>>,
@@ -64,8 +65,8 @@ impl Keeper {
             None => Arc::default(),
         };
         let registered = match &source {
-            Certificates::Mounted(_) => registered,
-            Certificates::Development(_) | Certificates::Secret(_) => None,
+            Certificates::Mounted(_) | Certificates::Secret(_) => registered,
+            Certificates::Development(_) => None,
         };
         let (lifetime, trust) = registered.unzip();
         let authorities = lifetime.map(|it| Mutex::new(Authorities::new(it)));
@@ -82,47 +83,88 @@ impl Keeper {
         Ok(Arc::new(keeper))
     }
 
-    /// Returns what API servers are to trust where the certificate is mounted; empty if that is not
-    /// known.
+    /// Returns what API servers are to trust; empty if that is not known.
     pub(super) fn bundle(&self) -> String {
-        let authorities = self.authorities.as_ref();
-        let authorities = authorities.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
-        authorities.map_or_else(String::new, |it| it.bundle())
+        let authorities = self.authorities();
+        authorities.map_or_else(String::new, |it| it.bundle(SystemTime::now()))
     }
 
-    /// Returns what API servers do trust, where it is known by what is registered alone.
+    /// Returns the authorities that came with the certificate.
+    pub(super) fn current(&self) -> String {
+        let authorities = self.authorities();
+        authorities.map_or_else(String::new, |it| it.current().to_owned())
+    }
+
+    /// How long API servers trust what was registered or asked for by another replica.
+    pub(super) fn linger(&self) -> Duration {
+        self.authorities().map_or(LOOK, |it| it.linger())
+    }
+
+    /// Returns what API servers do trust, where they are told.
     pub(super) fn trust(&self) -> Option<&Arc<Trust>> {
         self.trust.as_ref()
+    }
+
+    /// Takes the authorities that a Secret holds.
+    pub(super) fn see(&self, bundle: &str) {
+        if let Some(mut authorities) = self.authorities() {
+            authorities.see(bundle, Instant::now());
+        }
     }
 
     /// Has API servers trust on what they were told by another replica, for a while. What is not needed
     /// any more goes then.
     pub(super) fn adopt(&self, registered: &str) {
-        if let Some(authorities) = &self.authorities {
-            let mut authorities = authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut authorities) = self.authorities() {
             authorities.adopt(registered, Instant::now());
         }
+    }
+
+    /// Has API servers trust what another replica asks for, for a while.
+    pub(super) fn heed(&self, asked: &str) {
+        let asked = unexpired(asked, SystemTime::now());
+        let Some((more, refused)) = self
+            .authorities()
+            .map(|mut it| it.heed(&asked, Instant::now()))
+        else {
+            return;
+        };
+        if more > 0 {
+            tracing::info!(
+                count = more,
+                "API servers will trust authorities that another replica asks for"
+            );
+        }
+        if refused > 0 {
+            tracing::warn!(
+                count = refused,
+                "other replicas ask for too many authorities"
+            );
+        }
+    }
+
+    fn authorities(&self) -> Option<MutexGuard<'_, Authorities>> {
+        let authorities = self.authorities.as_ref();
+        authorities.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at the authorities; says whether what came with them is to wait for API servers to know of
     /// them. Blocks.
     fn must_wait(&self) -> bool {
-        let (Some(authorities), Some(directory)) = (&self.authorities, self.source.directory())
-        else {
+        let Some(directory) = self.source.directory() else {
             return false;
         };
         let text = std::fs::read_to_string(directory.join(CA_CERTIFICATE_FILE));
         let now = Instant::now();
-        let mut authorities = authorities.lock().unwrap_or_else(PoisonError::into_inner);
-        authorities.see(&text.unwrap_or_default(), now);
-        authorities.is_settling(now)
+        self.authorities().is_some_and(|mut authorities| {
+            authorities.see(&text.unwrap_or_default(), now);
+            authorities.is_settling(now)
+        })
     }
 
     /// How often to look.
     fn look_every(&self) -> Duration {
-        let authorities = self.authorities.as_ref();
-        let authorities = authorities.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
-        let settle = authorities.map_or(LOOK, |it| it.settle());
+        let settle = self.authorities().map_or(LOOK, |it| it.settle());
         settle.clamp(Duration::from_secs(1), LOOK)
     }
 
@@ -159,7 +201,7 @@ impl Keeper {
         Check::new("certificate", outcome)
     }
 
-    /// Says whether API servers trust what is served, where that is somebody else's.
+    /// Says whether API servers trust what is served, where they are told what to trust.
     pub(super) fn check_trust(&self, now: SystemTime) -> Option<Check> {
         let trust = self.trust.as_ref()?;
         Some(trust.check(self.resolver.current().as_deref(), now))
@@ -206,12 +248,8 @@ impl Keeper {
         let current = self.resolver.current();
         let current = current.filter(|current| now < current.not_after);
         let settles = self.must_wait();
-        let is_refused = |pair: &Pair| {
-            let trust = self.trust.as_ref();
-            trust.is_some_and(|trust| trust.is_refused(pair, now))
-        };
         if let Some(current) = current
-            && (settles || loaded.as_ref().is_ok_and(is_refused) && !is_refused(&current))
+            && (settles || self.is_early(&loaded, now))
         {
             if loaded.is_ok_and(|pair| !pair.same_chain(&current)) {
                 tracing::info!(
@@ -221,6 +259,29 @@ impl Keeper {
             return;
         }
         self.take(loaded);
+    }
+
+    /// Says whether a certificate would follow another one.
+    pub(super) fn is_other(&self, loaded: &Result<Pair, CertificateError>) -> bool {
+        let (Some(current), Ok(loaded)) = (self.resolver.current(), loaded) else {
+            return false;
+        };
+        !loaded.same_chain(&current)
+    }
+
+    /// Says whether API servers would refuse a certificate, and would not what is served.
+    pub(super) fn is_early(
+        &self,
+        loaded: &Result<Pair, CertificateError>,
+        now: SystemTime,
+    ) -> bool {
+        let (Some(trust), Some(current), Ok(loaded)) =
+            (&self.trust, self.resolver.current(), loaded)
+        else {
+            return false;
+        };
+        let holds = now < current.not_after && !trust.is_refused(&current, now);
+        holds && trust.is_refused(loaded, now)
     }
 
     /// Says why there is no certificate yet, if there is none.

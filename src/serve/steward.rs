@@ -24,10 +24,11 @@ use super::certificate::Keeper;
 use super::config::Certificates;
 use super::dial::dial;
 use super::registration::{Demand, Place, guards};
+use super::trust;
 use crate::certs::authority::CA_CERTIFICATE_FILE;
 use crate::certs::rotation::{Contents, Step, Terms, only_certificates};
 use crate::cluster::ObjectName;
-use crate::cluster::lease::{Candidate, Note, Standing};
+use crate::cluster::lease::{Candidate, Note, Standing, Words};
 use crate::cluster::secret::{self, Found, Version, Written};
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::admission::Check;
@@ -40,6 +41,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How often configurations are written that are as they should be: somebody may have changed them. Writing
 /// what is there already takes an API server a request and its storage nothing.
 const REPEAT: Duration = Duration::from_secs(5);
+/// How long a replica that has nothing to serve waits for the holder to issue a certificate. That may be one
+/// whose own is mounted, and which issues none.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is told that something was taken out.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// The name in metrics.
@@ -74,8 +78,8 @@ pub(super) struct Steward {
     standing: watch::Sender<Standing>,
     /// Says that what the Secret holds is served now.
     served: Notify,
-    /// What its holder leaves to the next one.
-    note: Note,
+    /// What its holder leaves to the next one, and what the others ask of it.
+    words: Words,
     /// A word about what it does, or why it cannot.
     state: ArcSwap<Result<String, String>>,
 }
@@ -91,8 +95,16 @@ struct Work {
     registered: Option<Registered>,
     /// What somebody else had written and was taken out last, and when.
     reverted: Option<(String, Instant)>,
-    /// The bundle that API servers know, and since when at the latest.
+    /// What of a bundle that API servers know is the replica's own, and since when at the latest.
     published: Option<(String, Instant)>,
+}
+
+/// What API servers are to trust, as PEM.
+struct Bundle {
+    /// What came with the certificate.
+    own: String,
+    /// That, and what was trusted before or others need.
+    all: String,
 }
 
 /// What is registered.
@@ -131,9 +143,9 @@ impl Work {
         }
     }
 
-    fn is_settled(&self, bundle: &str, settle: Duration) -> bool {
+    fn is_settled(&self, own: &str, settle: Duration) -> bool {
         let published = self.published.as_ref();
-        published.is_some_and(|(known, since)| known == bundle && since.elapsed() >= settle)
+        published.is_some_and(|(known, since)| known == own && since.elapsed() >= settle)
     }
 }
 
@@ -157,7 +169,7 @@ impl Steward {
             metrics,
             standing: watch::Sender::new(Standing::Unasked),
             served: Notify::new(),
-            note: Note::default(),
+            words: Words::default(),
             state: ArcSwap::from_pointee(Ok("the lease is looked for".to_owned())),
         })
     }
@@ -178,7 +190,7 @@ impl Steward {
 
     /// Returns what the holder of the Lease leaves to the next one.
     pub(super) fn note(&self) -> Note {
-        self.note.clone()
+        self.words.note.clone()
     }
 
     /// Works until the server leaves, then lets another replica go on.
@@ -189,7 +201,8 @@ impl Steward {
             namespace: self.management.namespace.clone(),
             name: self.management.place.name.clone(),
         };
-        let mut candidate = Candidate::new(client.clone(), lease, self.identity(), self.note());
+        let mut candidate =
+            Candidate::new(client.clone(), lease, self.identity(), self.words.clone());
         let follow = async {
             match &self.certs {
                 Certificates::Secret(name) => secret::follow(client, name.clone(), found).await,
@@ -219,19 +232,42 @@ impl Steward {
         format!("{host}_{:016x}", u64::from_be_bytes(random))
     }
 
-    /// Serves what the Secret holds.
+    /// Serves what the Secret holds, once API servers trust it if they trust what is served.
     async fn serve(&self, mut seen: watch::Receiver<Found>) {
         let Certificates::Secret(name) = &self.certs else {
             return std::future::pending().await;
         };
         let origin = format!("{name}");
+        let mut was_early = false;
         loop {
-            match seen.borrow_and_update().clone() {
+            let found = seen.borrow_and_update().clone();
+            let mut waits = false;
+            match found {
+                Found::Present(version) if version.keys.values().all(Vec::is_empty) => {
+                    self.keeper.lack(format!("the Secret `{name}` is empty"));
+                }
                 Found::Present(version) => {
                     let contents = Contents::from(version.keys);
-                    let provider = self.keeper.provider();
-                    let leaf = contents.leaf(Path::new(&origin), SystemTime::now(), provider);
-                    self.keeper.take(leaf);
+                    self.keeper.see(contents.bundle());
+                    let (now, provider) = (SystemTime::now(), self.keeper.provider());
+                    let leaf = contents.leaf(Path::new(&origin), now, provider);
+                    if let (true, Some(trust)) = (self.keeper.is_other(&leaf), self.keeper.trust())
+                    {
+                        // What is known stays where it cannot be read.
+                        let _ = trust.read(now).await;
+                    }
+                    let is_early = self.keeper.is_early(&leaf, now);
+                    // API servers know within a second what is registered.
+                    waits = is_early || was_early;
+                    if is_early && !was_early {
+                        tracing::info!(
+                            "the certificate waits for API servers to know who signed it"
+                        );
+                    }
+                    was_early = is_early;
+                    if !waits {
+                        self.keeper.take(leaf);
+                    }
                     self.served.notify_one();
                 }
                 Found::Unread => self
@@ -243,19 +279,22 @@ impl Steward {
                         .lack(format!("the Secret `{name}` is not known: {problem}"));
                 }
             }
-            if seen.changed().await.is_err() {
-                return std::future::pending().await;
+            tokio::select! {
+                changed = seen.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                () = tokio::time::sleep(trust::SOON), if waits => {}
             }
         }
     }
 
-    /// Follows what is registered, where the certificate is somebody else's.
+    /// Follows what is registered, where API servers are told what to trust.
     async fn follow_trust(&self) {
         let Some(trust) = self.keeper.trust() else {
             return std::future::pending().await;
         };
-        let resolver = self.keeper.resolver();
-        trust.follow(&resolver, self.look()).await;
+        let asks = &self.words.asks;
+        trust.follow(&self.keeper, asks, self.look()).await;
     }
 
     /// How often, besides when something changes, everything is looked at.
@@ -268,6 +307,7 @@ impl Steward {
         let mut changes = self.management.changes.clone();
         let look = self.look();
         let mut work = Work::default();
+        let mut lacking = None;
         loop {
             let standing = known.borrow_and_update().clone();
             let outcome = match &standing {
@@ -279,7 +319,11 @@ impl Steward {
                 }
                 Standing::Holder { .. } => Ok("the lease is being renewed".to_owned()),
                 Standing::Unasked => Ok("the lease is looked for".to_owned()),
-                Standing::Other(holder) => Ok(format!("`{holder}` holds the lease")),
+                Standing::Other(holder) => {
+                    let found = seen.borrow_and_update().clone();
+                    let done = self.stand_in(&mut lacking, found).await;
+                    done.map(|()| format!("`{holder}` holds the lease"))
+                }
                 Standing::Unknown(problem) => Err(format!("the lease: {problem}")),
             };
             if !standing.is_holder() {
@@ -332,53 +376,65 @@ impl Steward {
         found: Found,
         known: &watch::Receiver<Standing>,
     ) -> Result<(), String> {
-        let bundle = match &self.certs {
+        let kept = match &self.certs {
             Certificates::Secret(name) => {
-                let version = match found {
-                    Found::Unread => return Ok(()),
-                    Found::Unknown(problem) => {
-                        return Err(format!("the Secret `{name}`: {problem}"));
-                    }
-                    Found::Absent => None,
-                    Found::Present(version) => Some(version),
-                };
-                let keys = version.as_ref().map(|it| it.keys.clone());
-                let contents = Contents::from(keys.unwrap_or_default());
-                let is_ours = version.as_ref().is_none_or(|it| it.is_ours);
-                if is_ours
-                    && self
-                        .rotate(work, (name, version.as_ref()), &contents, known)
-                        .await?
-                {
-                    // The watch brings what was written.
-                    return Ok(());
+                let is_serving = self.keeper.resolver().current().is_some();
+                match self.keep(work, (name, found), known).await {
+                    Ok(false) => return Ok(()),
+                    Err(problem) if !is_serving => return Err(problem),
+                    // What is served is registered, with or without it: the upgrade to replicas that need no
+                    // Secret removes it while those before are still called.
+                    kept => kept.map(drop),
                 }
-                if !self.is_served(&contents) {
-                    return Ok(());
-                }
-                contents.bundle().to_owned()
             }
-            Certificates::Mounted(directory) | Certificates::Development(directory) => {
-                if let Some(trust) = self.keeper.trust()
-                    && !work.has_adopted
-                {
-                    self.keeper.adopt(&trust.read(SystemTime::now()).await?);
-                    work.has_adopted = true;
-                }
-                let bundle = self.keeper.bundle();
-                if bundle.is_empty() {
-                    let path = directory.join(CA_CERTIFICATE_FILE);
-                    let path = path.display();
-                    return Err(format!(
-                        "what API servers are to trust is not known: there is no certificate in `{path}`"
-                    ));
-                }
-                bundle
-            }
+            Certificates::Mounted(_) | Certificates::Development(_) => Ok(()),
         };
-        // Whatever else lies there is not for everybody.
-        self.register(work, &only_certificates(&bundle), known)
-            .await
+        if let Some(trust) = self.keeper.trust()
+            && !work.has_adopted
+        {
+            self.keeper.adopt(&trust.read(SystemTime::now()).await?);
+            work.has_adopted = true;
+        }
+        for asked in self.words.asks.take() {
+            self.keeper.heed(&asked);
+        }
+        let all = self.keeper.bundle();
+        if let Certificates::Mounted(directory) | Certificates::Development(directory) = &self.certs
+            && all.is_empty()
+        {
+            let path = directory.join(CA_CERTIFICATE_FILE);
+            let path = path.display();
+            return Err(format!(
+                "what API servers are to trust is not known: there is no certificate in `{path}`"
+            ));
+        }
+        let own = self.keeper.current();
+        let registered = self.register(work, &Bundle { own, all }, known).await;
+        kept.and(registered)
+    }
+
+    /// Does at most one thing with the Secret; says whether what it holds is served, and can be registered.
+    async fn keep(
+        &self,
+        work: &Work,
+        (name, found): (&ObjectName, Found),
+        known: &watch::Receiver<Standing>,
+    ) -> Result<bool, String> {
+        let version = match found {
+            Found::Unread => return Ok(false),
+            Found::Unknown(problem) => return Err(format!("the Secret `{name}`: {problem}")),
+            Found::Absent => None,
+            Found::Present(version) => Some(version),
+        };
+        let contents = contents(version.as_ref());
+        self.keeper.see(contents.bundle());
+        let is_ours = version.as_ref().is_none_or(|it| it.is_ours);
+        let at = (name, version.as_ref());
+        if is_ours && self.rotate(work, at, &contents, known).await? {
+            // The watch brings what was written.
+            return Ok(false);
+        }
+        Ok(self.is_served(&contents))
     }
 
     /// Takes the step that is due, if one is; says whether it has.
@@ -396,13 +452,48 @@ impl Steward {
         if step == Step::Keep || waits || !known.borrow().is_holder() {
             return Ok(false);
         }
-        let after = contents.after(&step, &self.terms, now);
+        self.put((name, version), contents, &step).await?;
+        Ok(true)
+    }
+
+    /// Issues the certificate if there is none and the holder of the Lease makes none, which may know of no
+    /// Secret itself. Of several that do so the first prevails.
+    async fn stand_in(&self, lacking: &mut Option<Instant>, found: Found) -> Result<(), String> {
+        let Certificates::Secret(name) = &self.certs else {
+            return Ok(());
+        };
+        let version = match found {
+            Found::Absent => None,
+            Found::Present(version) if version.is_ours => Some(version),
+            Found::Present(_) | Found::Unread | Found::Unknown(_) => return Ok(()),
+        };
+        let contents = contents(version.as_ref());
+        let step = contents.due(&self.terms, SystemTime::now(), self.keeper.provider());
+        if !matches!(step, Step::Issue { .. }) || self.keeper.resolver().current().is_some() {
+            *lacking = None;
+            return Ok(());
+        }
+        let since = lacking.get_or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE {
+            return Ok(());
+        }
+        self.put((name, version.as_ref()), &contents, &step).await
+    }
+
+    /// Writes what the Secret holds after a step over the version that was read.
+    async fn put(
+        &self,
+        (name, version): (&ObjectName, Option<&Version>),
+        contents: &Contents,
+        step: &Step,
+    ) -> Result<(), String> {
+        let after = contents.after(step, &self.terms, SystemTime::now());
         let after = after.map_err(|problem| problem.to_string())?;
         let client = self.management.client.clone();
         let written = secret::write(client, name, after.keys(), version).await;
         let written = written.map_err(|problem| format!("the Secret `{name}`: {problem}"))?;
         if written == Written::Done {
-            match &step {
+            match step {
                 Step::Issue { because } => tracing::info!(%name, because, "certificate issued"),
                 Step::Stage => tracing::info!(%name, "the next certificate issued"),
                 Step::Switch { .. } => tracing::info!(%name, "the next certificate is served"),
@@ -410,13 +501,16 @@ impl Steward {
                 Step::Keep => {}
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Says whether this replica serves the leaf that these contents hold.
+    /// Says whether this replica serves the leaf that these contents hold, or will once API servers trust it.
     fn is_served(&self, contents: &Contents) -> bool {
-        let provider = self.keeper.provider();
-        let leaf = contents.leaf(Path::new(""), SystemTime::now(), provider);
+        let (now, provider) = (SystemTime::now(), self.keeper.provider());
+        let leaf = contents.leaf(Path::new(""), now, provider);
+        if self.keeper.is_early(&leaf, now) {
+            return true;
+        }
         let current = self.keeper.resolver().current();
         leaf.is_ok_and(|leaf| current.is_some_and(|current| leaf.same_chain(&current)))
     }
@@ -425,14 +519,14 @@ impl Steward {
     async fn register(
         &self,
         work: &mut Work,
-        bundle: &str,
+        bundle: &Bundle,
         known: &watch::Receiver<Standing>,
     ) -> Result<(), String> {
         let place = &self.management.place;
         let Some(demand) = (self.management.demand)() else {
             return Err("not all policies could be read yet; nothing is registered".to_owned());
         };
-        let configurations = demand.configurations(place, Some(bundle));
+        let configurations = demand.configurations(place, Some(&bundle.all));
         if let Some(registered) = &work.registered
             && registered.configurations == configurations
             && registered.at.elapsed() < REPEAT
@@ -440,9 +534,9 @@ impl Steward {
             return registered.otherwise.clone();
         }
         let name = self.terms.names.first().map_or("", String::as_str);
-        dial(self.address, name, bundle, self.keeper.provider()).await?;
+        dial(self.address, name, &bundle.all, self.keeper.provider()).await?;
         let denies = configurations.iter().any(|it| count(it) > 0);
-        if denies && !self.is_reached(work, bundle, known).await? {
+        if denies && !self.is_reached(work, &bundle.all, known).await? {
             return Ok(());
         }
         let before = work.registered.as_ref();
@@ -487,9 +581,9 @@ impl Steward {
         if work
             .published
             .as_ref()
-            .is_none_or(|(published, _)| published != bundle)
+            .is_none_or(|(published, _)| *published != bundle.own)
         {
-            work.published = Some((bundle.to_owned(), now));
+            work.published = Some((bundle.own.clone(), now));
         }
         otherwise
     }
@@ -501,6 +595,12 @@ impl Steward {
         self.metrics.reloaded(KIND, &Ok::<_, ()>(()));
         work.reverted = Some((what, Instant::now()));
     }
+}
+
+/// Returns what a Secret holds; nothing, if there is none.
+fn contents(version: Option<&Version>) -> Contents {
+    let keys = version.map(|it| it.keys.clone());
+    Contents::from(keys.unwrap_or_default())
 }
 
 fn count(configuration: &Value) -> usize {

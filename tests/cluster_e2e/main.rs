@@ -30,6 +30,7 @@ mod manages;
 mod published;
 mod reach;
 mod rights;
+mod rollouts;
 mod scale;
 mod scans;
 mod service;
