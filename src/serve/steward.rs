@@ -2,7 +2,7 @@
 //! configurations, and every one serves what the Secret holds.
 //!
 //! Nothing is registered before the server has been called as API servers will call it, first by itself and
-//! then by one of them ([`reach`]), and nothing that could lock the cluster out ([`guards::holes`]). What is
+//! then by one of them (`reach`), and nothing that could lock the cluster out ([`guards::holes`]). What is
 //! registered stays when a replica ends: the others answer. What somebody else writes into a configuration is
 //! taken out again after `REPEAT` at the latest, and told. A replica that cannot reach the API server serves on
 //! with what it has.
