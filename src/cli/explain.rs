@@ -1,13 +1,15 @@
 //! `portcullis explain`: what a function does, what a code of a finding means, what a policy is about,
-//! and what its mutation makes of objects.
+//! and what it says of objects and makes of them.
 
 mod codes;
 mod functions;
 mod macros;
 mod mutation;
+mod object;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::path::PathBuf;
 
@@ -15,9 +17,10 @@ use super::{ExceptionArgs, Exit, OverrideArgs, PolicyArgs, note};
 use crate::cel::version::KubernetesVersion;
 use crate::sources::files;
 
-/// Explain a policy, a mutation, the code of a finding, or a function of the expression language
+/// Explain a policy, its verdict about an object, the code of a finding, or a function of the expression
+/// language
 ///
-/// Exits with 2 if there is no such function, code or policy.
+/// Exits with 1 if an object would be denied, and with 2 if there is no such function, code or policy.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("exceptions", |it| it.conflicts_with_all(["function", "functions"])))]
 #[command(after_help = "\
@@ -37,8 +40,8 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["code", "functions"])]
     kubernetes_version: Option<KubernetesVersion>,
 
-    /// Show what the mutation of POLICY makes of the objects in a file, folder or `-`, and of which it is
-    /// excused; may be repeated
+    /// Show what POLICY says of the objects in a file, folder or `-`, with what every part of each of its
+    /// expressions gives, and what its mutation makes of them; may be repeated
     #[arg(long, value_name = "FILE", conflicts_with_all = ["function", "functions"])]
     object: Vec<PathBuf>,
 
@@ -79,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         "standard input can be read only once, and `-` is given more than once"
     );
     let explanation = match (&args.subject.code, &args.subject.function) {
-        (Some(name), _) if !args.object.is_empty() => return mutation::run(name, args),
+        (Some(name), _) if !args.object.is_empty() => return object::run(name, args),
         (Some(name), _) => return policy::run(name, args),
         (None, Some(name)) => functions::explain(name, args.kubernetes_version),
         (None, None) => Ok(functions::list()),

@@ -595,6 +595,7 @@ impl<'a> Changing<'a, '_> {
                 .param
                 .map(|param| read(self.arena, param, options)),
             options,
+            is_tracing: observer.is_tracing(),
             observer,
             cost: 0,
             ignored: None,

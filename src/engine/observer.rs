@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cel::trace::steps::Step;
 use crate::patch::json::Operation;
 use crate::policy::compile::{CompiledPolicy, Expression};
 use crate::policy::model::Binding;
@@ -31,6 +32,16 @@ pub trait Observer {
 
     /// What began last has ended, or could not begin.
     fn ended(&mut self, _: Done<'_>) {}
+
+    /// Says whether it is to be told what the parts of expressions give; asked once for each policy with each
+    /// binding and parameter. Nothing is shared between expressions then.
+    fn is_tracing(&self) -> bool {
+        false
+    }
+
+    /// What the parts of an expression gave, if that is asked for: of match conditions, then variables, whether
+    /// or not they are read, validations, messages and audit annotations.
+    fn traced(&mut self, _: &CompiledPolicy, _: &Expression, _: &[Step<'_>]) {}
 
     /// An expression is evaluated next; not told of what gave its value before.
     fn evaluates(&mut self) {}

@@ -7,6 +7,9 @@ use crate::admission::resources::split;
 use crate::cel::error::{Fault, FaultKind};
 use crate::cel::eval::shared::Shared;
 use crate::cel::eval::{Inputs, Limits, Outcome as Evaluation, Unobserved, Variable, evaluate};
+use crate::cel::parse;
+use crate::cel::plan::Program;
+use crate::cel::trace::{Recorder, steps};
 use crate::cel::value::Value;
 use crate::json::{self, Json};
 use crate::policy::compile::{CompiledPolicy, Expression};
@@ -69,6 +72,8 @@ pub(super) struct Run<'a, 'o> {
     pub(super) params: Option<Json<'a>>,
     pub(super) options: Options<'a>,
     pub(super) observer: &'o mut dyn Observer,
+    /// Whether the observer follows each part of an expression.
+    pub(super) is_tracing: bool,
     pub(super) cost: u64,
     /// An error that the failure policy passes over.
     pub(super) ignored: Option<ErrorKind>,
@@ -173,6 +178,7 @@ impl<'a> Run<'a, '_> {
         };
         let evaluate = || evaluate(program, inputs, self.arena, limits, &mut Unobserved);
         let Evaluation { value, cost } = match self.is_shared(expression) {
+            _ if self.is_tracing => self.traced(expression, program, inputs),
             true => shared.outcome(program, evaluate),
             false => evaluate(),
         };
@@ -186,6 +192,37 @@ impl<'a> Run<'a, '_> {
                 expression.text
             ))
         }))
+    }
+
+    /// Evaluates an expression and tells what its parts gave.
+    fn traced(
+        &mut self,
+        expression: &'a Expression,
+        program: &'a Program,
+        inputs: &'a Inputs<'a>,
+    ) -> Evaluation<'a> {
+        let (arena, limits) = (self.arena, Limits::default());
+        // The program was made of this text, and knows its parts by the same numbers.
+        let Ok(ast) = parse::parse(&expression.text) else {
+            return evaluate(program, inputs, arena, limits, &mut Unobserved);
+        };
+        let mut recorder = Recorder::new(&ast);
+        let outcome = evaluate(program, inputs, arena, limits, &mut recorder);
+        let steps = steps::steps(&ast, &recorder);
+        self.observer.traced(self.policy, expression, &steps);
+        outcome
+    }
+
+    /// Tells what variables give, which expressions compute by themselves, to whoever follows each part.
+    pub(super) fn trace_variables(&mut self, Activation { inputs, .. }: Activation<'a>) {
+        if !self.is_tracing {
+            return;
+        }
+        for variable in &self.policy.variables {
+            if let Ok(program) = &variable.program {
+                self.traced(variable, program, inputs);
+            }
+        }
     }
 
     /// One condition that does not hold decides, whatever errors the others have.

@@ -35,6 +35,7 @@ pub(super) fn validate<'a>(
         subject,
         params,
         options,
+        is_tracing: observer.is_tracing(),
         observer,
         cost: 0,
         ignored: None,
@@ -65,6 +66,7 @@ impl<'a> Run<'a, '_> {
     fn validations(&mut self) -> Result<Vec<Finding>, OutOfBudget> {
         let policy = self.policy;
         let inputs = self.activation(Phase::Decisions);
+        self.trace_variables(inputs);
         let mut budget = COST_BUDGET;
         let mut results = ArenaVec::with_capacity_in(policy.validations.len(), self.arena);
         for validation in &policy.validations {

@@ -175,3 +175,129 @@ fn kubernetes_policies_are_explained_too_and_faults_are_shown() {
     );
     assert!(output.out.starts_with("strict\n"), "{output:?}");
 }
+
+/// Rules with all that an object is explained with.
+const RULES: &str = "// Three of each.
+//
+// ---
+// match: {resources: [apps/v1/deployments]}
+// settings: {least: 3}
+// ---
+
+// @when it is not for a try
+object.metadata.name != 'try'
+
+// @let missing
+settings.least - object.spec.replicas
+
+// @require enough replicas
+variables.missing <= 0
+// @message
+string(variables.missing) + ' missing'
+
+// @require a name
+object.metadata.name.size() > 0
+// @message
+'nobody reads this'
+";
+
+#[test]
+fn a_verdict_is_explained_with_what_every_part_gives() {
+    let deployment = |name: &str, replicas: u8| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec: {{replicas: {replicas}}}\n"
+        )
+    };
+    let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
+    let objects = [
+        deployment("web", 1),
+        deployment("try", 1),
+        config_map.to_owned(),
+    ];
+    let folder = Folder::with(&[
+        ("p/rules.cel", RULES),
+        ("d.yaml", &objects.join("---\n")),
+        ("good.yaml", &deployment("web", 3)),
+    ]);
+    let output = folder.run("explain rules --policies p --object d.yaml");
+    assert_eq!((output.code, output.err.as_str()), (Some(1), ""));
+    insta::assert_snapshot!(output.out, @r#"
+    Deployment default/web: denied: 2 missing
+
+    when it is not for a try
+      object.metadata.name != 'try'  true
+      └─ object.metadata.name        "web"
+
+    variables.missing
+      settings.least - object.spec.replicas  2
+      ├─ settings.least                      3
+      └─ object.spec.replicas                1
+
+    requires enough replicas
+      variables.missing <= 0  false
+      └─ variables.missing    2
+
+    requires a name
+      object.metadata.name.size() > 0  true
+      └─ object.metadata.name.size()   3
+         └─ object.metadata.name       "web"
+
+    message of enough replicas
+      string(variables.missing) + ' missing'  "2 missing"
+      └─ string(variables.missing)            "2"
+         └─ variables.missing                 2
+
+    Deployment default/try: admitted, since its conditions do not hold
+
+    when it is not for a try
+      object.metadata.name != 'try'  false
+      └─ object.metadata.name        "try"
+
+    ConfigMap default/c: the policy is not about it
+    "#);
+    let by_file = folder.run("explain p/rules.cel --object d.yaml");
+    assert_eq!(by_file.out, output.out);
+    let good = folder.run("explain rules --policies p --object good.yaml");
+    assert_eq!((good.code, good.err.as_str()), (Some(0), ""));
+    assert!(
+        good.out.starts_with("Deployment default/web: admitted\n"),
+        "{}",
+        good.out
+    );
+    assert!(!good.out.contains("message"), "{}", good.out);
+}
+
+#[test]
+fn what_no_object_can_be_explained_with_is_said() {
+    let folder = Folder::with(&[("p/rules.cel", RULES)]);
+    folder.write(
+        "d.yaml",
+        b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+    );
+    let unbound = "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: a}
+spec:
+  matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]}
+  validations: [{expression: 'true'}]
+";
+    folder.write("unbound.yaml", unbound.as_bytes());
+    for (line, problem) in [
+        (
+            "explain cluster-nodes-apart --object d.yaml",
+            "is about the whole cluster, not about an object",
+        ),
+        (
+            "explain unbound.yaml --object d.yaml",
+            "no binding puts the policy",
+        ),
+    ] {
+        let output = folder.run(line);
+        assert_eq!(
+            (output.code, output.out.as_str()),
+            (Some(2), ""),
+            "{line}: {output:?}"
+        );
+        assert!(output.err.contains(problem), "{line}: {output:?}");
+    }
+}

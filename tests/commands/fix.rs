@@ -287,13 +287,32 @@ after:
   spec:
     replicas: 3
 
+Deployment default/web: denied: there are three replicas
+
+requires there are three replicas
+  object.spec.replicas >= 3  false
+  └─ object.spec.replicas    1
+
 ConfigMap default/c: the policy is not about it
 ";
     assert_eq!(
         (output.out.as_str(), output.code),
-        (wanted, Some(0)),
+        (wanted, Some(1)),
         "{output:?}"
     );
+    assert!(
+        output.err.contains("its mutation is switched off"),
+        "{output:?}"
+    );
+    folder.write("on.yaml", b"overrides: {replicas: {mutate: true}}\n");
+    let output = folder.run("explain replicas --policies p --config on.yaml --object d.yaml");
+    assert_eq!(
+        (output.code, output.err.as_str()),
+        (Some(0), ""),
+        "{output:?}"
+    );
+    let admitted = "Deployment default/web: admitted\n\nrequires there are three replicas\n  object.spec.replicas >= 3  true";
+    assert!(output.out.contains(admitted), "{output:?}");
     for (line, problem) in [
         (
             "explain replica --policies p --object d.yaml",
@@ -321,7 +340,7 @@ fn a_mutation_is_explained_by_the_file_it_is_in() {
     let by_file = folder.run("explain p/replicas.cel --object d.yaml");
     assert_eq!(
         (by_file.code, &by_file.out),
-        (Some(0), &by_name.out),
+        (Some(1), &by_name.out),
         "{by_file:?}"
     );
     assert!(
@@ -335,11 +354,14 @@ fn a_mutation_is_explained_by_the_file_it_is_in() {
     );
     folder.write("p/replicas.cel", on_trial.as_bytes());
     let tried = folder.run("explain p/replicas.cel --object d.yaml");
-    assert_eq!(tried.out, by_name.out, "{tried:?}");
+    let recorded = by_name
+        .out
+        .replace(": denied: ", ": admitted and recorded: ");
+    assert_eq!(tried.out, recorded, "{tried:?}");
     let none = folder.run("explain d.yaml --object d.yaml");
     assert_eq!(none.code, Some(2), "{none:?}");
     assert!(
-        none.err.contains("there is no mutation in `d.yaml`"),
+        none.err.contains("there is no policy in `d.yaml`"),
         "{none:?}"
     );
 }

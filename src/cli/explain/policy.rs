@@ -251,7 +251,7 @@ fn actions(binding: &Binding) -> String {
 }
 
 /// What a validation says that it wants, in one line.
-fn required(validation: &Validation) -> String {
+pub(super) fn required(validation: &Validation) -> String {
     let text = match &validation.message {
         Some(message) => message.as_str(),
         None => &validation.expression.text,
