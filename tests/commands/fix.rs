@@ -107,6 +107,15 @@ fn a_mutation_that_is_off_changes_nothing_and_is_named() {
     assert!(output.err.contains("error[replicas]"), "{output:?}");
     let off = "note: these mutations are switched off (switch them on with --mutate): replicas\n";
     assert!(output.err.contains(off), "{output:?}");
+    let on_trial = REPLICAS.replace(
+        "// failurePolicy: Fail",
+        "// action: audit\n// mutate: true",
+    );
+    folder.write("trial.cel", on_trial.as_bytes());
+    let output = folder.run("check d.yaml --policies trial.cel --fix");
+    assert_eq!(output.out, DEPLOYMENT);
+    let tried = "note: these mutations are on trial, and only recorded (`portcullis explain replicas --object";
+    assert!(output.err.contains(tried), "{output:?}");
     folder.write("c.yaml", b"overrides: {replicas: {mutate: true}}\n");
     folder.write("off.yaml", b"overrides: {replicas: {mutate: false}}\n");
     let fixed = DEPLOYMENT.replace("replicas: 1  #", "replicas: 3  #");

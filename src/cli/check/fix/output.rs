@@ -68,6 +68,15 @@ impl Fixed {
                 off.join(", ")
             ));
         }
+        let trials = set.mutating().iter().filter(|it| it.is_audited());
+        let trials: Vec<&str> = trials.map(|it| it.policy.policy.name.as_str()).collect();
+        if let (0, [first, ..]) = (self.changed, trials.as_slice()) {
+            note(&format!(
+                "note: these mutations are on trial, and only recorded (`portcullis explain {first} --object FILE` \
+                 shows what they would change): {}",
+                trials.join(", ")
+            ));
+        }
         let files = self.texts.iter().filter(|text| text.is_changed()).count();
         let plural = |count| if count == 1 { "" } else { "s" };
         note(&format!(
