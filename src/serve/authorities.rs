@@ -259,7 +259,10 @@ mod tests {
         let begun = Instant::now();
         let mut seen = Authorities::new(SETTLE * 12);
         seen.see(&only_certificates(&authority()), begun);
-        let block = |at: usize| format!("{at}\n-----END CERTIFICATE-----\n");
+        let block = |at: usize| {
+            // A certificate may end as a number does.
+            format!("-----BEGIN CERTIFICATE-----\n{at}\n-----END CERTIFICATE-----\n")
+        };
         let all: Vec<String> = (0..30).map(block).collect();
         assert_eq!(seen.heed(&all.concat(), begun), (MOST_ASKED, 22));
         for block in &all {
