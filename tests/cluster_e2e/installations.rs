@@ -192,6 +192,16 @@ impl World {
         let webhooks = self.validating(site).await.webhooks.unwrap();
         webhooks[0].client_config.ca_bundle.clone().unwrap().0
     }
+
+    /// Waits until [`NAMES`] denies.
+    pub(super) async fn is_called(&self) {
+        let forbidden = named("v1", "ConfigMap", Some("prod"));
+        eventually("the webhook is called", || async {
+            let said = create(&self.admin, &forbidden).await;
+            said.contains("it is not called `forbidden`").then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,12 +322,7 @@ async fn follow(world: &World, policies: &[(&str, &str)]) {
     assert!(replicas[0].readyz().await.contains("this replica holds"));
     balancer.send_to(replicas.iter().map(Serves::address));
     world.lead(FIRST, balancer.address).await;
-    let forbidden = named("v1", "ConfigMap", Some("prod"));
-    eventually("the webhook is called", || async {
-        let said = create(&world.admin, &forbidden).await;
-        said.contains("it is not called `forbidden`").then_some(())
-    })
-    .await;
+    world.is_called().await;
     assert_eq!(world.bundle(FIRST).await, first.authority.as_bytes());
     let secret: Api<Secret> = Api::namespaced(world.admin.clone(), FIRST.0);
     assert!(secret.get_opt("first-certs").await.unwrap().is_none());
@@ -420,12 +425,7 @@ async fn a_replica_is_ready_once_who_signed_its_certificate_is_trusted() {
     until_ready(&second).await;
     balancer.send_to([first.address(), second.address()]);
     world.lead(FIRST, balancer.address).await;
-    let forbidden = named("v1", "ConfigMap", Some("prod"));
-    eventually("the webhook is called", || async {
-        let said = create(&world.admin, &forbidden).await;
-        said.contains("it is not called `forbidden`").then_some(())
-    })
-    .await;
+    world.is_called().await;
     assert_eq!(world.bundle(FIRST).await, old.authority.as_bytes());
     let load = Load::start(&world.admin);
 

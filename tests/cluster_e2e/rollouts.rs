@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::installations::{FIRST, Load, World, connect, issued, leave, publish, until_ready};
-use super::manages::{NAMES, create, named};
+use super::manages::NAMES;
 use super::service::Service;
 use super::support::client::{Serves, ask};
 use super::support::process::{Launch, Process};
@@ -113,12 +113,7 @@ async fn install(world: &World, service: &Service, origin: &Origin) -> Vec<Proce
     for _ in 0..2 {
         replicas.push(add(world, service, origin).await);
     }
-    let forbidden = named("v1", "ConfigMap", Some("prod"));
-    eventually("the webhook is called", || async {
-        let said = create(&world.admin, &forbidden).await;
-        said.contains("it is not called `forbidden`").then_some(())
-    })
-    .await;
+    world.is_called().await;
     replicas
 }
 
